@@ -1,0 +1,168 @@
+//! What a plugin says about itself, before and after its library is opened.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::study::Direction;
+
+/// The version of this API. Hosts and plugins of one major version work together as far as both understand.
+pub const API_VERSION: &str = "1.0";
+
+/// The four kinds of things a plugin can bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// Opens, trains and evaluates models.
+    Model,
+    /// Scores predictions.
+    Metric,
+    /// Suggests points.
+    Optimizer,
+    /// Computes weights from members and coefficients.
+    Fuser,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Model => "model",
+            Kind::Metric => "metric",
+            Kind::Optimizer => "optimizer",
+            Kind::Fuser => "fuser",
+        })
+    }
+}
+
+/// What a library brings: the contents of `plugin.toml`, but for what only the file system knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The library's name, the same as its folder's.
+    pub name: String,
+    /// The library's own version.
+    pub version: String,
+    /// The version of this API that it was built against, `major.minor`.
+    pub api_version: String,
+    /// Target triple it was built for, for example `x86_64-unknown-linux-gnu`.
+    pub platform: String,
+    /// SPDX licence expression.
+    #[serde(default)]
+    pub license: String,
+    /// Libraries to be opened first, with their symbols visible to it (LibTorch).
+    #[serde(default)]
+    pub preload: Vec<String>,
+    /// What it brings.
+    pub provides: Vec<Descriptor>,
+}
+
+/// One thing that a plugin brings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Descriptor {
+    /// Which of the four kinds it is.
+    pub kind: Kind,
+    /// What configurations call it in `use:`.
+    pub name: String,
+    /// Other names it answers to.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// One line for people.
+    pub summary: String,
+    /// JSON Schema of its options.
+    #[serde(default)]
+    pub options: Value,
+    /// What a metric returns; the first is its main score.
+    #[serde(default)]
+    pub scores: Vec<ScoreDescriptor>,
+    /// Whether an optimizer wants the members' centred Gram matrix in the study.
+    #[serde(default)]
+    pub needs_gram: bool,
+}
+
+impl Descriptor {
+    /// A descriptor of that kind and name.
+    pub fn new(kind: Kind, name: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            aliases: Vec::new(),
+            summary: summary.into(),
+            options: Value::Null,
+            scores: Vec::new(),
+            needs_gram: false,
+        }
+    }
+
+    /// Adds another name.
+    #[must_use]
+    pub fn alias(mut self, alias: &str) -> Self {
+        self.aliases.push(alias.to_owned());
+        self
+    }
+
+    /// Adds a score that a metric returns; the first one added is its main score.
+    #[must_use]
+    pub fn score(mut self, score: ScoreDescriptor) -> Self {
+        self.scores.push(score);
+        self
+    }
+
+    /// Asks for the members' centred Gram matrix in the study.
+    #[must_use]
+    pub fn with_gram(mut self) -> Self {
+        self.needs_gram = true;
+        self
+    }
+
+    /// Whether `name` is its name or one of its aliases.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// One number that a metric returns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ScoreDescriptor {
+    /// Its name in [`crate::Scores::values`].
+    pub name: String,
+    /// Which way is better.
+    pub direction: Direction,
+    /// Least and greatest possible value.
+    pub range: (f64, f64),
+    /// Whether the score of a split is the mean of values per example, which the metric then returns too.
+    #[serde(default)]
+    pub per_example: bool,
+}
+
+impl ScoreDescriptor {
+    /// A score that is to be maximised within a range.
+    pub fn maximize(name: impl Into<String>, low: f64, high: f64) -> Self {
+        let direction = Direction::Maximize;
+        Self {
+            name: name.into(),
+            direction,
+            range: (low, high),
+            per_example: false,
+        }
+    }
+
+    /// A score that is to be minimised within a range.
+    pub fn minimize(name: impl Into<String>, low: f64, high: f64) -> Self {
+        let direction = Direction::Minimize;
+        Self {
+            name: name.into(),
+            direction,
+            range: (low, high),
+            per_example: false,
+        }
+    }
+
+    /// Says that the score is the mean of values per example, which the metric returns too.
+    #[must_use]
+    pub fn per_example(mut self) -> Self {
+        self.per_example = true;
+        self
+    }
+}

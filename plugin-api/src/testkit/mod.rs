@@ -1,0 +1,1 @@
+//! Conformance suites: what every plugin of a kind has to satisfy.
