@@ -1,2 +1,5 @@
-//! To be written.
+//! The `bomf` binary: from the command line to an exit code.
+
+mod registry;
+
 fn main() {}
