@@ -129,34 +129,28 @@ pub struct ScoreDescriptor {
     pub name: String,
     /// Which way is better.
     pub direction: Direction,
-    /// Least and greatest possible value.
-    pub range: (f64, f64),
+    /// Least and greatest possible value; `None` where one of them is infinite.
+    #[serde(default)]
+    pub range: Option<(f64, f64)>,
     /// Whether the score of a split is the mean of values per example, which the metric then returns too.
     #[serde(default)]
     pub per_example: bool,
 }
 
 impl ScoreDescriptor {
-    /// A score that is to be maximised within a range.
+    /// A score that is to be maximised between two bounds, which may be infinite.
     pub fn maximize(name: impl Into<String>, low: f64, high: f64) -> Self {
-        let direction = Direction::Maximize;
-        Self {
-            name: name.into(),
-            direction,
-            range: (low, high),
-            per_example: false,
-        }
+        Self::new(name.into(), Direction::Maximize, low, high)
     }
 
-    /// A score that is to be minimised within a range.
+    /// A score that is to be minimised between two bounds, which may be infinite.
     pub fn minimize(name: impl Into<String>, low: f64, high: f64) -> Self {
-        let direction = Direction::Minimize;
-        Self {
-            name: name.into(),
-            direction,
-            range: (low, high),
-            per_example: false,
-        }
+        Self::new(name.into(), Direction::Minimize, low, high)
+    }
+
+    fn new(name: String, direction: Direction, low: f64, high: f64) -> Self {
+        let range = (low.is_finite() && high.is_finite()).then_some((low, high));
+        Self { name, direction, range, per_example: false }
     }
 
     /// Says that the score is the mean of values per example, which the metric returns too.

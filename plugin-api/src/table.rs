@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{PluginError, Result};
 
 /// Names of the columns that the host and the plugins agree on.
@@ -35,14 +37,14 @@ pub mod column {
 }
 
 /// `[rows]` records, column by column. Each cell holds zero or more values of its column's type.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Table<'a> {
     rows: usize,
     columns: Vec<Column<'a>>,
 }
 
 /// One named column of a [`Table`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column<'a> {
     pub(crate) name: Cow<'a, str>,
     /// `[rows + 1]`: cell `r` holds the values `cells[r]..cells[r + 1]`. Empty: one value per row.
@@ -51,7 +53,8 @@ pub struct Column<'a> {
 }
 
 /// The values of a [`Column`], all of one type.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Values<'a> {
     /// Texts back to back in `bytes` (UTF-8); text `i` ends before `ends[i]`.
