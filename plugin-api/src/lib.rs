@@ -78,7 +78,6 @@ mod optimizer;
 mod study;
 mod table;
 mod tensor;
-#[cfg(feature = "testkit")]
 pub mod testkit;
 
 pub use descriptor::{API_VERSION, Descriptor, Kind, Manifest, ScoreDescriptor};

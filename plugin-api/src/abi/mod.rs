@@ -14,18 +14,15 @@
     reason = "abi_stable's macros expand to such code"
 )]
 
-#[cfg(feature = "host")]
 mod check;
 mod fuser;
 mod metric;
 mod model;
-#[cfg(feature = "host")]
 mod open;
 mod optimizer;
 mod root;
 mod values;
 
-#[cfg(feature = "host")]
 pub use open::{LoadError, LoadedLibrary};
 pub use root::{Exported, LibHeader, header};
 

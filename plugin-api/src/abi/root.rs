@@ -141,7 +141,6 @@ fn level_code(level: Level) -> u8 {
 }
 
 /// The level behind a code; codes that this version does not know are the finest.
-#[cfg(feature = "host")]
 pub(super) fn level_of(code: u8) -> Level {
     match code {
         1 => Level::ERROR,
