@@ -1,1 +1,56 @@
-//! To be written.
+//! Bayesian optimization with Gaussian processes: the optimizer `gp`.
+//!
+//! One objective is searched with LogEI, two to four with qLogNEHVI (noisy expected hypervolume improvement), more with
+//! ParEGO. Points may have floats, integers, choices and coefficients on a simplex side by side; on a simplex the model,
+//! the first points and the search all stay on it.
+//!
+//! ```
+//! use bomf_plugin_api::{Context, Direction, Domain, Objective, Outcome, Parameter, Study, Suggestions};
+//!
+//! let space = vec![Parameter { name: "coefficients".into(), domain: Domain::Simplex { dimension: 3 } }];
+//! let mut study = Study::new(space, vec![Objective::new("f1", Direction::Maximize)]);
+//! let mut gp = optimizer_gp::library().make_optimizer("gp", "{}", &Context::new(1, 17)).unwrap();
+//! for _ in 0..10 {
+//!     let Suggestions::Points(points) = gp.suggest(&study, 1).unwrap() else { break };
+//!     for suggestion in points {
+//!         let id = study.suggest(suggestion);
+//!         // Here the point would be evaluated.
+//!         study.trials[id as usize].outcome = Outcome::Finished { values: vec![0.5], noise: None };
+//!     }
+//! }
+//! assert_eq!(study.trials.len(), 10);
+//! ```
+//!
+//! The walk of one suggestion, [`GpOptimizer`]: the study becomes a [`history`] of encoded points ([`space`]); the first
+//! points come from a [`design`]; then one model per objective is fitted ([`fit`], [`gp`]), an [`acquisition`] function
+//! says what a point promises, and the [`search`] finds where that is most. [`pareto`] has fronts and exact hypervolumes.
+//!
+//! The types to know: [`GpOptimizer`], [`GpOptions`], [`acquisition::Acquisition`].
+
+pub mod acquisition;
+pub mod ascent;
+pub mod boxes;
+pub mod cholesky;
+pub mod design;
+pub mod error;
+pub mod fit;
+pub mod gp;
+pub mod history;
+pub mod kernel;
+pub mod lbfgs;
+pub mod log_space;
+pub mod memo;
+mod optimizer;
+mod options;
+pub mod parallel;
+pub mod pareto;
+pub mod quasi;
+pub mod search;
+pub mod simplex;
+pub mod space;
+
+pub use optimizer::GpOptimizer;
+pub use options::{AcquisitionKind, GpOptions, SimplexOption};
+
+bomf_plugin_api::export_plugin!(optimizer: GpOptimizer);
+

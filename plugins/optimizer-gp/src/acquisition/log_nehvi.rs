@@ -1,0 +1,555 @@
+//! qLogNEHVI: the logarithm of the noisy expected hypervolume improvement, for two to four objectives.
+//!
+//! Daulton, Balandat & Bakshy 2021 (noisy baselines, pending points in the baseline, points one by one), Ament et al. 2023
+//! (logarithm of a smoothed improvement). Each quasi-Monte-Carlo sample draws the noiseless objectives at the baseline
+//! points, cuts what their front leaves undominated into boxes, and asks by how much the candidate, drawn jointly with them,
+//! would raise the hypervolume.
+//!
+//! The smoothing is this crate's own: each box overlap is a difference of [`fat_positive_part`]s, so the smoothed volume
+//! does not depend on how the region was cut, and far from any improvement it falls only like a power of the
+//! distance. So the sums over boxes and samples are taken before the logarithm, and no exponential is needed.
+//!
+//! [`fat_positive_part`]: crate::log_space::fat_positive_part
+
+use nalgebra::DMatrix;
+
+use super::{Acquisition, Cross};
+use crate::boxes::{Cell, undominated};
+use crate::cholesky::{Cholesky, add_scaled, dot};
+use crate::error::{GpError, Result};
+use crate::gp::Gp;
+use crate::kernel::{covariance, squared_distance};
+use crate::log_space::fat_overlap;
+use crate::pareto::dominates;
+use crate::quasi::Sobol;
+
+/// Most objectives that boxes are made for.
+pub const MOST_OBJECTIVES: usize = 4;
+
+/// Width of the smoothed step, in standard units (BoTorch's `tau_relu` is as wide).
+const WIDTH: f64 = 1e-6;
+
+/// Least variance of a candidate given the baseline, in squared standard units.
+const LEAST_VARIANCE: f64 = 1e-12;
+
+/// One objective's model.
+#[derive(Debug, Clone)]
+pub struct Surrogate {
+    /// Its posterior, in standard units.
+    pub gp: Gp,
+    /// The value below which nothing counts as a gain, in standard units.
+    pub reference: f64,
+}
+
+/// Points whose (unknown, noiseless) values a candidate has to improve on.
+#[derive(Debug, Clone, Default)]
+pub struct Baseline {
+    /// `[b, d]`: points that were evaluated; those that are never on a sampled front are left out.
+    pub evaluated: Vec<Vec<f64>>,
+    /// `[p, d]`: points under evaluation, all kept.
+    pub pending: Vec<Vec<f64>>,
+}
+
+/// The acquisition function over `samples` draws; the same seed gives the same draws.
+///
+/// # Errors
+/// If there are fewer than two objectives or more than [`MOST_OBJECTIVES`], or a posterior covariance has no factor.
+pub fn log_nehvi(
+    surrogates: &[Surrogate],
+    baseline: &Baseline,
+    samples: usize,
+    seed: u64,
+) -> Result<Box<dyn Acquisition>> {
+    Ok(match surrogates.len() {
+        2 => Box::new(LogNehvi::<2>::new(surrogates, baseline, samples, seed)?),
+        3 => Box::new(LogNehvi::<3>::new(surrogates, baseline, samples, seed)?),
+        4 => Box::new(LogNehvi::<4>::new(surrogates, baseline, samples, seed)?),
+        found => {
+            return Err(GpError::Length {
+                what: "objectives",
+                found,
+                expected: MOST_OBJECTIVES,
+            });
+        }
+    })
+}
+
+struct LogNehvi<const M: usize> {
+    conditionals: Vec<Conditional>,
+    /// Boxes of all samples, one after the other.
+    cells: Vec<Cell<M>>,
+    /// `[samples + 1]`: where each sample's boxes begin.
+    starts: Vec<usize>,
+}
+
+impl<const M: usize> LogNehvi<M> {
+    fn new(
+        surrogates: &[Surrogate],
+        baseline: &Baseline,
+        samples: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let reference: [f64; M] = std::array::from_fn(|o| surrogates[o].reference);
+        // 1. Which evaluated points are on the front of any draw. The draws of this step are not used again.
+        let kept = on_some_front::<M>(surrogates, baseline, &reference, samples, !seed)?;
+
+        // 2. The kept ones and the pending ones, drawn with the low (best) dimensions of the sequence. Dimensions 0 to
+        //    M - 1 belong to the candidate.
+        let points: Vec<_> = kept
+            .into_iter()
+            .chain(baseline.pending.iter().cloned())
+            .collect();
+        let sobol = Sobol::new(seed);
+        let mut conditionals = Vec::with_capacity(M);
+        let mut drawn = Vec::with_capacity(M);
+        for (o, surrogate) in surrogates.iter().enumerate() {
+            let first = M + o * points.len();
+            let base = sobol.normals(first as u32, points.len(), samples);
+            let own = sobol.normals(o as u32, 1, samples).as_slice().to_vec();
+            let (conditional, values) = Conditional::new(&surrogate.gp, &points, base, own)?;
+            conditionals.push(conditional);
+            drawn.push(values);
+        }
+
+        // 3. Boxes above each draw's front.
+        let (mut cells, mut starts) = (Vec::new(), vec![0]);
+        for s in 0..samples {
+            let values: Vec<[f64; M]> = (0..points.len())
+                .map(|b| std::array::from_fn(|o| drawn[o][(b, s)]))
+                .collect();
+            cells.extend(undominated(&values, &reference));
+            starts.push(cells.len());
+        }
+        Ok(Self {
+            conditionals,
+            cells,
+            starts,
+        })
+    }
+
+    fn evaluate(&self, point: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        // 1. The candidate's draws given the baseline's, per objective.
+        let draws: Vec<Draws> = self.conditionals.iter().map(|c| c.draw(point)).collect();
+
+        // 2. Smoothed improvement per sample, and its slope in each drawn value: [M][samples].
+        let samples = self.starts.len() - 1;
+        let mut total = 0.0;
+        let mut slopes = vec![vec![0.0; samples]; M];
+        for s in 0..samples {
+            let y: [f64; M] = std::array::from_fn(|o| draws[o].values[s]);
+            let (improvement, slope) =
+                improvement(&self.cells[self.starts[s]..self.starts[s + 1]], &y);
+            total += improvement;
+            for o in 0..M {
+                slopes[o][s] = slope[o];
+            }
+        }
+
+        // 3. d ln(total) = d total / total.
+        if let Some(gradient) = gradient {
+            gradient.fill(0.0);
+            for ((conditional, draws), slopes) in
+                self.conditionals.iter().zip(&draws).zip(&mut slopes)
+            {
+                slopes.iter_mut().for_each(|slope| *slope /= total);
+                conditional.pull_back(draws, slopes, gradient);
+            }
+        }
+        (total / samples as f64).ln()
+    }
+}
+
+impl<const M: usize> Acquisition for LogNehvi<M> {
+    fn value(&self, point: &[f64]) -> f64 {
+        self.evaluate(point, None)
+    }
+
+    fn value_and_gradient(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
+        self.evaluate(point, Some(gradient))
+    }
+}
+
+/// The smoothed volume that `y` adds to the region below the boxes, and its slope in each of `y`.
+fn improvement<const M: usize>(cells: &[Cell<M>], y: &[f64; M]) -> (f64, [f64; M]) {
+    let (mut total, mut slopes) = (0.0, [0.0; M]);
+    for cell in cells {
+        let overlaps: [(f64, f64); M] =
+            std::array::from_fn(|o| fat_overlap(y[o], cell.lower[o], cell.upper[o], WIDTH));
+        // Products of all overlaps, and of all but one.
+        let mut before = 1.0;
+        let mut partial = [1.0; M];
+        for o in 0..M {
+            partial[o] = before;
+            before *= overlaps[o].0;
+        }
+        total += before;
+        let mut after = 1.0;
+        for o in (0..M).rev() {
+            slopes[o] += partial[o] * after * overlaps[o].1;
+            after *= overlaps[o].0;
+        }
+    }
+    (total, slopes)
+}
+
+/// The evaluated points that are on the front of at least one draw.
+fn on_some_front<const M: usize>(
+    surrogates: &[Surrogate],
+    baseline: &Baseline,
+    reference: &[f64; M],
+    samples: usize,
+    seed: u64,
+) -> Result<Vec<Vec<f64>>> {
+    let points = &baseline.evaluated;
+    let sobol = Sobol::new(seed);
+    let mut drawn = Vec::with_capacity(M);
+    for (o, surrogate) in surrogates.iter().enumerate() {
+        let base = sobol.normals((o * points.len()) as u32, points.len(), samples);
+        drawn.push(JointPosterior::new(&surrogate.gp, points)?.draw(&base));
+    }
+    let mut kept = vec![false; points.len()];
+    for s in 0..samples {
+        let values: Vec<[f64; M]> = (0..points.len())
+            .map(|b| std::array::from_fn(|o| drawn[o][(b, s)]))
+            .collect();
+        for (b, value) in values.iter().enumerate() {
+            kept[b] = kept[b]
+                || (value.iter().zip(reference).all(|(v, r)| v > r)
+                    && !values.iter().any(|other| dominates(other, value)));
+        }
+    }
+    Ok(points
+        .iter()
+        .zip(kept)
+        .filter(|(_, kept)| *kept)
+        .map(|(point, _)| point.clone())
+        .collect())
+}
+
+/// The posterior of the noiseless function at several points together.
+struct JointPosterior {
+    /// `[b, d]`, in units of the length scales.
+    scaled: Vec<Vec<f64>>,
+    /// `[b]`.
+    mean: Vec<f64>,
+    /// `L⁻¹ K(observed, points)`, `[n, b]`.
+    whitened: DMatrix<f64>,
+    factor: Cholesky,
+}
+
+impl JointPosterior {
+    fn new(gp: &Gp, points: &[Vec<f64>]) -> Result<Self> {
+        let scaled: Vec<_> = points
+            .iter()
+            .map(|point| gp.kernel().scaled(point))
+            .collect();
+        let observed = gp.scaled_points();
+        let (n, b) = (observed.len(), scaled.len());
+        let cross = DMatrix::from_fn(n, b, |i, j| {
+            covariance(squared_distance(&observed[i], &scaled[j])).0
+        });
+        let (prior, weights) = gp.mean_function();
+        let column = |j: usize| &cross.as_slice()[j * n..(j + 1) * n];
+        let mean = (0..b).map(|j| prior + dot(weights, column(j))).collect();
+        let whitened = gp.whitening().transpose() * &cross;
+        let mut posterior = DMatrix::from_fn(b, b, |i, j| {
+            covariance(squared_distance(&scaled[i], &scaled[j])).0
+        });
+        posterior.gemm_tr(-1.0, &whitened, &whitened, 1.0);
+        // Rounding of the difference is of the prior variance's size, not of the posterior's.
+        for i in 0..b {
+            posterior[(i, i)] = posterior[(i, i)].max(0.0) + 1e-10;
+        }
+        Ok(Self {
+            scaled,
+            mean,
+            whitened,
+            factor: Cholesky::factor(&posterior)?,
+        })
+    }
+
+    /// Draws `[b, samples]` from standard normals of that shape.
+    fn draw(&self, base: &DMatrix<f64>) -> DMatrix<f64> {
+        let b = self.mean.len();
+        let mut values = DMatrix::zeros(b, base.ncols());
+        for s in 0..base.ncols() {
+            let z = &base.as_slice()[s * b..(s + 1) * b];
+            for (row, (value, mean)) in self
+                .factor
+                .lower_times(z)
+                .into_iter()
+                .zip(&self.mean)
+                .enumerate()
+            {
+                values[(row, s)] = mean + value;
+            }
+        }
+        values
+    }
+}
+
+/// One objective at a candidate, jointly with its draws at the baseline.
+///
+/// With `k` the candidate's covariances with observed and baseline points together, `g = J k` whitens them: the
+/// first n rows belong to the observations, the other b to the baseline given the observations. Then the candidate given
+/// observations and draw `s` has mean `prior + weights·k + g_b·z_s` and variance `1 - |g|²`.
+struct Conditional {
+    gp: Gp,
+    /// `[n + b, d]`, in units of the length scales: observed points, then baseline points.
+    scaled: Vec<Vec<f64>>,
+    /// `Jᵀ`, `[n + b, n + b]`: column r is row r of the lower triangular `J`.
+    whitening: DMatrix<f64>,
+    /// `[b, samples]`: the normals that drew the baseline.
+    base: DMatrix<f64>,
+    /// `[samples]`: the normals that draw the candidate.
+    own: Vec<f64>,
+}
+
+/// One objective's draws at a candidate, and what their gradient needs.
+struct Draws {
+    cross: Cross,
+    /// `[n + b]`.
+    whitened: Vec<f64>,
+    deviation: f64,
+    /// Whether the variance was at its least, where it has no slope.
+    clamped: bool,
+    /// `[samples]`.
+    values: Vec<f64>,
+}
+
+impl Conditional {
+    /// Also returns the draws at the baseline, `[b, samples]`.
+    fn new(
+        gp: &Gp,
+        baseline: &[Vec<f64>],
+        base: DMatrix<f64>,
+        own: Vec<f64>,
+    ) -> Result<(Self, DMatrix<f64>)> {
+        let joint = JointPosterior::new(gp, baseline)?;
+        let values = joint.draw(&base);
+        let (n, b) = (gp.scaled_points().len(), baseline.len());
+        // J = [ L⁻¹, 0; -L_b⁻¹ Qᵀ L⁻¹, L_b⁻¹ ] with Q = L⁻¹ K(observed, baseline).
+        let baseline_inverse = joint.factor.inverse_lower_transposed();
+        let mut whitening = DMatrix::zeros(n + b, n + b);
+        whitening.view_mut((0, 0), (n, n)).copy_from(gp.whitening());
+        whitening
+            .view_mut((n, n), (b, b))
+            .copy_from(&baseline_inverse);
+        let coupling = -(gp.whitening() * &joint.whitened * &baseline_inverse);
+        whitening.view_mut((0, n), (n, b)).copy_from(&coupling);
+        let mut scaled = gp.scaled_points().to_vec();
+        scaled.extend(joint.scaled);
+        Ok((
+            Self {
+                gp: gp.clone(),
+                scaled,
+                whitening,
+                base,
+                own,
+            },
+            values,
+        ))
+    }
+
+    fn draw(&self, point: &[f64]) -> Draws {
+        let cross = Cross::new(self.gp.kernel(), point, &self.scaled);
+        let size = self.scaled.len();
+        let n = self.gp.scaled_points().len();
+        let b = size - n;
+        let rows = self.whitening.as_slice();
+        let whitened: Vec<f64> = (0..size)
+            .map(|r| dot(&rows[r * size..=r * size + r], &cross.covariances[..=r]))
+            .collect();
+        let (prior, weights) = self.gp.mean_function();
+        let mean = prior + dot(weights, &cross.covariances[..n]);
+        let raw_variance = 1.0 - dot(&whitened, &whitened);
+        let deviation = raw_variance.max(LEAST_VARIANCE).sqrt();
+        let base = self.base.as_slice();
+        let values = self
+            .own
+            .iter()
+            .enumerate()
+            .map(|(s, z)| mean + dot(&base[s * b..(s + 1) * b], &whitened[n..]) + deviation * z)
+            .collect();
+        let clamped = raw_variance <= LEAST_VARIANCE;
+        Draws {
+            cross,
+            whitened,
+            deviation,
+            clamped,
+            values,
+        }
+    }
+
+    /// Adds `Σ_s slopes_s d value_s / dx` to the gradient `[d]`.
+    fn pull_back(&self, draws: &Draws, slopes: &[f64], gradient: &mut [f64]) {
+        let size = self.scaled.len();
+        let n = self.gp.scaled_points().len();
+        let b = size - n;
+        // 1. To mean, deviation and whitened covariances.
+        let by_mean: f64 = slopes.iter().sum();
+        let by_deviation = dot(slopes, &self.own);
+        let by_variance = if draws.clamped {
+            0.0
+        } else {
+            0.5 * by_deviation / draws.deviation
+        };
+        let mut by_whitened: Vec<f64> = draws
+            .whitened
+            .iter()
+            .map(|g| -2.0 * by_variance * g)
+            .collect();
+        let base = self.base.as_slice();
+        for (s, slope) in slopes.iter().enumerate() {
+            add_scaled(&mut by_whitened[n..], *slope, &base[s * b..(s + 1) * b]);
+        }
+        // 2. To covariances.
+        let (_, weights) = self.gp.mean_function();
+        let mut by_covariances = vec![0.0; size];
+        add_scaled(&mut by_covariances[..n], by_mean, weights);
+        let rows = self.whitening.as_slice();
+        for (r, slope) in by_whitened.iter().enumerate() {
+            add_scaled(
+                &mut by_covariances[..=r],
+                *slope,
+                &rows[r * size..=r * size + r],
+            );
+        }
+        // 3. To the point.
+        draws
+            .cross
+            .pull_back(self.gp.kernel(), &self.scaled, &by_covariances, gradient);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check_gradient;
+    use super::*;
+    use crate::gp::{Hyperparameters, Observations};
+    use crate::kernel::Matern52;
+    use crate::pareto::hypervolume;
+
+    fn points() -> Vec<Vec<f64>> {
+        (0..9)
+            .map(|i| vec![f64::from(i) / 8.0, f64::from(i * 5 % 9) / 8.0])
+            .collect()
+    }
+
+    fn surrogates(m: usize, noise: f64) -> Vec<Surrogate> {
+        (0..m)
+            .map(|o| {
+                let points = points();
+                let shift = 0.3 * o as f64;
+                let outcomes = points
+                    .iter()
+                    .map(|p| (4.0 * (p[0] - shift)).cos() + (1.0 - shift) * p[1])
+                    .collect();
+                let data = Observations {
+                    noise: vec![None; points.len()],
+                    outcomes,
+                    points,
+                };
+                let kernel = Matern52 {
+                    length_scales: vec![0.4, 0.8],
+                };
+                let hyper = Hyperparameters {
+                    kernel,
+                    noise,
+                    mean: 0.0,
+                };
+                Surrogate {
+                    gp: Gp::condition(&hyper, &data).unwrap(),
+                    reference: -1.0,
+                }
+            })
+            .collect()
+    }
+
+    fn baseline(pending: Vec<Vec<f64>>) -> Baseline {
+        Baseline {
+            evaluated: points(),
+            pending,
+        }
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        for m in [2, 3, 4] {
+            for noise in [1e-4, 0.1] {
+                let pending = vec![vec![0.35, 0.6]];
+                let acquisition =
+                    log_nehvi(&surrogates(m, noise), &baseline(pending), 16, 7).unwrap();
+                for point in [[0.3, 0.5], [0.8, 0.9], [0.05, 0.1]] {
+                    check_gradient(acquisition.as_ref(), &point, 2e-3);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn value_is_the_mean_gain_in_hypervolume_when_outcomes_are_noiseless() {
+        // With hardly any noise the baseline is known: compare with plain Monte Carlo over the candidate alone.
+        for m in [2, 3] {
+            let models = surrogates(m, 1e-8);
+            let acquisition = log_nehvi(&models, &baseline(vec![]), 4096, 3).unwrap();
+            let reference = vec![-1.0; m];
+            let known: Vec<Vec<f64>> = points()
+                .iter()
+                .map(|p| models.iter().map(|s| s.gp.predict(p).0).collect())
+                .collect();
+            let before = hypervolume(&known, &reference).unwrap();
+            for point in [[0.3, 0.62], [0.15, 0.95], [0.9, 0.3]] {
+                let normals = Sobol::new(99).normals(0, m, 4096);
+                let mut gain = 0.0;
+                for s in 0..4096 {
+                    let mut values = known.clone();
+                    values.push(
+                        (0..m)
+                            .map(|o| {
+                                let (mean, variance) = models[o].gp.predict(&point);
+                                mean + variance.sqrt() * normals[(o, s)]
+                            })
+                            .collect(),
+                    );
+                    gain += (hypervolume(&values, &reference).unwrap() - before) / 4096.0;
+                }
+                let found = acquisition.value(&point).exp();
+                assert!(
+                    (found - gain).abs() < 0.03 * gain + 1e-9,
+                    "{m} {point:?}: {found} {gain}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn far_from_any_gain_the_value_is_finite_and_has_a_slope() {
+        let mut models = surrogates(2, 1e-6);
+        // Nothing can reach this reference.
+        models.iter_mut().for_each(|model| model.reference = 1e6);
+        let acquisition = log_nehvi(&models, &baseline(vec![]), 32, 1).unwrap();
+        let mut gradient = vec![0.0; 2];
+        let value = acquisition.value_and_gradient(&[0.4, 0.4], &mut gradient);
+        assert!(value.is_finite() && gradient.iter().any(|slope| *slope != 0.0));
+    }
+
+    #[test]
+    fn a_pending_point_promises_less_than_before() {
+        let free = log_nehvi(&surrogates(2, 1e-4), &baseline(vec![]), 128, 1).unwrap();
+        let taken = log_nehvi(
+            &surrogates(2, 1e-4),
+            &baseline(vec![vec![0.3, 0.5]]),
+            128,
+            1,
+        )
+        .unwrap();
+        assert!(taken.value(&[0.3, 0.5]) < free.value(&[0.3, 0.5]) - 1.0);
+    }
+
+    #[test]
+    fn one_objective_and_five_are_refused() {
+        assert!(log_nehvi(&surrogates(1, 0.1), &baseline(vec![]), 8, 0).is_err());
+        assert!(log_nehvi(&surrogates(5, 0.1), &baseline(vec![]), 8, 0).is_err());
+    }
+}

@@ -1,0 +1,385 @@
+//! Hyperparameters by maximum a posteriori, with analytic gradients.
+
+use nalgebra::DMatrix;
+
+use crate::cholesky::{Cholesky, dot, inverse_upper};
+use crate::error::Result;
+use crate::gp::{Hyperparameters, LEAST_NOISE, Observations, lower_times, solve};
+use crate::kernel::{Matern52, covariance, squared_distance};
+use crate::lbfgs::{Limits, minimise};
+use crate::log_space::LN_SQRT_2PI;
+
+/// What is believed before data are seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// Mean of each dimension's `ln(length scale)`.
+    pub length_scale_mean: Vec<f64>,
+    /// Standard deviation of `ln(length scale)`.
+    pub length_scale_deviation: f64,
+    /// Mean of `ln(noise variance)`.
+    pub noise_mean: f64,
+    /// Standard deviation of `ln(noise variance)`.
+    pub noise_deviation: f64,
+    /// Least noise variance, in squared standard units.
+    pub noise_floor: f64,
+}
+
+impl Prior {
+    /// The dimension-scaled prior of Hvarfner, Hellsten & Nardi 2024, `ln l ~ N(√2 + ln(D) / 2, 3)`, where `dimensions`
+    /// holds the `D` of each coordinate; noise as BoTorch has it, `ln σ² ~ N(-4, 1)`.
+    #[must_use]
+    pub fn scaled_by(dimensions: &[f64], noise_floor: f64) -> Self {
+        let mean = |d: &f64| std::f64::consts::SQRT_2 + 0.5 * d.ln();
+        Self {
+            length_scale_mean: dimensions.iter().map(mean).collect(),
+            length_scale_deviation: 3.0_f64.sqrt(),
+            noise_mean: -4.0,
+            noise_deviation: 1.0,
+            noise_floor: noise_floor.max(LEAST_NOISE),
+        }
+    }
+
+    /// Logarithms of length scales and of the noise above its floor, at the prior's mode.
+    fn mode(&self) -> Vec<f64> {
+        let spread = self.length_scale_deviation.powi(2);
+        let mut theta: Vec<f64> = self
+            .length_scale_mean
+            .iter()
+            .map(|mean| mean - spread)
+            .collect();
+        theta.push(self.noise_mean - self.noise_deviation.powi(2));
+        theta
+    }
+}
+
+/// The negative logarithm of posterior density over hyperparameters, as a function of `theta = [ln length scales,
+/// ln(noise - floor)]`; the constant mean is at its best value for each `theta`.
+struct Objective<'a> {
+    data: &'a Observations,
+    prior: &'a Prior,
+}
+
+/// A point of [`Objective`], with what went into it.
+struct Evaluation {
+    /// Logarithm of the marginal likelihood.
+    log_likelihood: f64,
+    /// Best constant mean.
+    mean: f64,
+    /// `[d + 1]`: derivative of the logarithm of the marginal likelihood in `theta`.
+    gradient: Vec<f64>,
+}
+
+impl Objective<'_> {
+    fn hyperparameters(&self, theta: &[f64], mean: f64) -> Hyperparameters {
+        let (noise, length_scales) = theta.split_last().expect("theta ends with the noise");
+        Hyperparameters {
+            kernel: Matern52 {
+                length_scales: length_scales.iter().map(|l| l.exp()).collect(),
+            },
+            noise: self.prior.noise_floor + noise.exp(),
+            mean,
+        }
+    }
+
+    /// Rasmussen & Williams 2006, equations 2.30 and 5.9.
+    fn likelihood(&self, theta: &[f64]) -> Result<Evaluation> {
+        let hyper = self.hyperparameters(theta, 0.0);
+        let d = theta.len() - 1;
+        let n = self.data.points.len();
+        // 1. Covariance, and the slopes that the gradient needs: [n, n], above the diagonal.
+        let scaled: Vec<_> = self
+            .data
+            .points
+            .iter()
+            .map(|point| hyper.kernel.scaled(point))
+            .collect();
+        let mut matrix = DMatrix::zeros(n, n);
+        let mut slopes = DMatrix::zeros(n, n);
+        for j in 0..n {
+            for i in 0..j {
+                let (k, slope) = covariance(squared_distance(&scaled[i], &scaled[j]));
+                matrix[(i, j)] = k;
+                slopes[(i, j)] = slope;
+            }
+            let noise = self.data.noise[j].unwrap_or(hyper.noise);
+            matrix[(j, j)] = 1.0 + noise.max(LEAST_NOISE);
+        }
+        let factor = Cholesky::factor(&matrix)?;
+        let whitening = factor.inverse_lower_transposed();
+
+        // 2. The mean that explains the outcomes best, and the likelihood there.
+        let ones = lower_times(&whitening, &vec![1.0; n]);
+        let outcomes = lower_times(&whitening, &self.data.outcomes);
+        let mean = if n == 0 {
+            0.0
+        } else {
+            dot(&ones, &outcomes) / dot(&ones, &ones)
+        };
+        let residual: Vec<f64> = self.data.outcomes.iter().map(|y| y - mean).collect();
+        let weights = solve(&whitening, &residual);
+        let log_likelihood = -0.5 * dot(&residual, &weights)
+            - factor.half_log_determinant()
+            - n as f64 * LN_SQRT_2PI;
+
+        // 3. Half of tr((weights weightsᵀ - K⁻¹) dK); every pair counts twice. The mean is stationary.
+        let inverse = inverse_upper(&whitening);
+        let mut gradient = vec![0.0; d + 1];
+        let mut noise_gradient = 0.0;
+        for j in 0..n {
+            for i in 0..j {
+                let pull = (weights[i] * weights[j] - inverse[(i, j)]) * -slopes[(i, j)];
+                add_squares(&mut gradient[..d], pull, &scaled[i], &scaled[j]);
+            }
+            if self.data.noise[j].is_none() {
+                noise_gradient += 0.5 * (weights[j] * weights[j] - inverse[(j, j)]);
+            }
+        }
+        gradient[d] = noise_gradient * theta[d].exp();
+        Ok(Evaluation {
+            log_likelihood,
+            mean,
+            gradient,
+        })
+    }
+
+    /// The function that is minimised; infinite where the covariance has no factor.
+    fn cost(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        let Ok(likelihood) = self.likelihood(theta) else {
+            return f64::INFINITY;
+        };
+        let d = theta.len() - 1;
+        let mut cost = -likelihood.log_likelihood;
+        for (slope, of_likelihood) in gradient.iter_mut().zip(&likelihood.gradient) {
+            *slope = -of_likelihood;
+        }
+        // Densities are over the length scales and the noise themselves, so ln x enters once more.
+        let spread = self.prior.length_scale_deviation.powi(2);
+        for j in 0..d {
+            let excess = theta[j] - self.prior.length_scale_mean[j];
+            cost += 0.5 * excess * excess / spread + theta[j];
+            gradient[j] += excess / spread + 1.0;
+        }
+        let noise = self.prior.noise_floor + theta[d].exp();
+        let spread = self.prior.noise_deviation.powi(2);
+        let excess = noise.ln() - self.prior.noise_mean;
+        cost += 0.5 * excess * excess / spread + noise.ln();
+        gradient[d] += (excess / spread + 1.0) * theta[d].exp() / noise;
+        cost
+    }
+}
+
+/// `to_j += factor * (a_j - b_j)²`.
+fn add_squares(to: &mut [f64], factor: f64, a: &[f64], b: &[f64]) {
+    for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+        *to += factor * (a - b) * (a - b);
+    }
+}
+
+/// Where a fit ended.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// The best hyperparameters met.
+    pub hyperparameters: Hyperparameters,
+    /// Logarithm of the marginal likelihood there.
+    pub log_likelihood: f64,
+}
+
+/// The hyperparameters of highest posterior density, from several starts: the prior's mode, and `warm` (those of an
+/// earlier fit) or, without it, shorter length scales with little noise and longer ones with more.
+///
+/// # Errors
+/// If the observations are malformed, or their covariance has no factor at any start.
+pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -> Result<Fit> {
+    let d = prior.length_scale_mean.len();
+    data.check(d)?;
+    let objective = Objective { data, prior };
+    // 1. Starts.
+    let mode = prior.mode();
+    let mut starts = vec![mode.clone()];
+    match warm.filter(|warm| warm.kernel.length_scales.len() == d) {
+        Some(warm) => {
+            let mut theta: Vec<f64> = warm.kernel.length_scales.iter().map(|l| l.ln()).collect();
+            // A noise at the floor has no logarithm above it: start a little higher.
+            theta.push(
+                (warm.noise - prior.noise_floor)
+                    .max(1e-3 * prior.noise_floor)
+                    .ln(),
+            );
+            starts.insert(0, theta);
+        }
+        None => {
+            for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
+                let mut theta: Vec<f64> = mode.iter().map(|entry| entry + length_scale).collect();
+                theta[d] = mode[d] + noise;
+                starts.push(theta);
+            }
+        }
+    }
+    // 2. The best of the walks; the first of equals.
+    let limits = Limits {
+        iterations: 60,
+        gradient: 1e-3,
+        gain: 1e-6,
+        step: 2.0,
+    };
+    let best = starts
+        .into_iter()
+        .map(|start| {
+            minimise(start, limits, |theta, gradient| {
+                objective.cost(theta, gradient)
+            })
+        })
+        .reduce(|best, next| if next.value < best.value { next } else { best })
+        .expect("there is a start");
+    let likelihood = objective.likelihood(&best.point)?;
+    Ok(Fit {
+        hyperparameters: objective.hyperparameters(&best.point, likelihood.mean),
+        log_likelihood: likelihood.log_likelihood,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gp::Gp;
+
+    fn wavy(n: usize, noise: impl Fn(usize) -> Option<f64>) -> Observations {
+        let points: Vec<Vec<f64>> = (0..n)
+            .map(|i| {
+                (1..4)
+                    .map(|j| (i as f64 * 0.618 * f64::from(j)).fract())
+                    .collect()
+            })
+            .collect();
+        let outcomes = points
+            .iter()
+            .map(|p| (6.0 * p[0]).sin() + 0.3 * p[1] + 0.01 * (97.0 * p[2]).sin())
+            .collect();
+        Observations {
+            points,
+            outcomes,
+            noise: (0..n).map(noise).collect(),
+        }
+    }
+
+    #[test]
+    fn likelihood_and_cost_gradients_match_finite_differences() {
+        for (data, theta) in [
+            (wavy(20, |_| None), vec![-0.5, 0.3, 0.8, -3.0]),
+            (
+                wavy(13, |i| (i % 2 == 0).then_some(0.05)),
+                vec![0.2, -1.0, 0.1, -6.0],
+            ),
+        ] {
+            let prior = Prior::scaled_by(&[3.0; 3], 1e-6);
+            let objective = Objective {
+                data: &data,
+                prior: &prior,
+            };
+            let mut cost_gradient = vec![0.0; 4];
+            objective.cost(&theta, &mut cost_gradient);
+            let gradient = objective.likelihood(&theta).unwrap().gradient;
+            for j in 0..4 {
+                let step = 1e-5;
+                let (mut above, mut below) = (theta.clone(), theta.clone());
+                above[j] += step;
+                below[j] -= step;
+                let numeric = (objective.likelihood(&above).unwrap().log_likelihood
+                    - objective.likelihood(&below).unwrap().log_likelihood)
+                    / (2.0 * step);
+                assert!(
+                    (gradient[j] - numeric).abs() < 1e-6 * numeric.abs().max(1.0),
+                    "{j}"
+                );
+                let mut unused = vec![0.0; 4];
+                let numeric = (objective.cost(&above, &mut unused)
+                    - objective.cost(&below, &mut unused))
+                    / (2.0 * step);
+                assert!(
+                    (cost_gradient[j] - numeric).abs() < 1e-6 * numeric.abs().max(1.0),
+                    "{j}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn likelihood_is_the_normal_density_of_the_outcomes() {
+        let data = wavy(6, |_| None);
+        let prior = Prior::scaled_by(&[3.0; 3], 1e-6);
+        let objective = Objective {
+            data: &data,
+            prior: &prior,
+        };
+        let theta = [0.0, 0.2, 0.4, -2.0];
+        let found = objective.likelihood(&theta).unwrap();
+        let hyper = objective.hyperparameters(&theta, found.mean);
+        // The chain rule of densities: one outcome at a time, each given those before it.
+        let mut expected = 0.0;
+        for i in 0..6 {
+            let before = Observations {
+                points: data.points[..i].to_vec(),
+                outcomes: data.outcomes[..i].to_vec(),
+                noise: data.noise[..i].to_vec(),
+            };
+            let (mean, variance) = Gp::condition(&hyper, &before)
+                .unwrap()
+                .predict(&data.points[i]);
+            let variance = variance + hyper.noise;
+            let z = (data.outcomes[i] - mean) / variance.sqrt();
+            expected += -0.5 * z * z - LN_SQRT_2PI - 0.5 * variance.ln();
+        }
+        assert!((found.log_likelihood - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_matters_gets_a_short_length_scale_and_what_does_not_a_long_one() {
+        let fit = fit(
+            &wavy(40, |_| None),
+            &Prior::scaled_by(&[3.0; 3], 1e-6),
+            None,
+        )
+        .unwrap();
+        let lengths = &fit.hyperparameters.kernel.length_scales;
+        assert!(
+            lengths[0] < 1.0 && lengths[2] > 2.0 * lengths[0],
+            "{lengths:?}"
+        );
+        assert!(fit.hyperparameters.noise < 0.01);
+    }
+
+    #[test]
+    fn a_warm_start_ends_at_least_as_high() {
+        let (data, prior) = (wavy(30, |_| None), Prior::scaled_by(&[3.0; 3], 1e-6));
+        let cold = fit(&data, &prior, None).unwrap();
+        let warm = fit(&data, &prior, Some(&cold.hyperparameters)).unwrap();
+        assert!(warm.log_likelihood > cold.log_likelihood - 0.05);
+    }
+
+    #[test]
+    fn constant_outcomes_single_points_and_duplicates_have_a_fit() {
+        let prior = Prior::scaled_by(&[1.0], 1e-6);
+        for (points, outcomes) in [
+            (vec![vec![0.5]], vec![0.0]),
+            (vec![vec![0.1], vec![0.7], vec![0.9]], vec![0.0; 3]),
+            (
+                vec![vec![0.4]; 30],
+                (0..30).map(|i| f64::from(i % 3) - 1.0).collect(),
+            ),
+        ] {
+            let noise = vec![None; points.len()];
+            let fit = fit(
+                &Observations {
+                    points,
+                    outcomes,
+                    noise,
+                },
+                &prior,
+                None,
+            )
+            .unwrap();
+            assert!(fit.log_likelihood.is_finite());
+            assert!(fit.hyperparameters.kernel.length_scales[0].is_finite());
+        }
+    }
+}

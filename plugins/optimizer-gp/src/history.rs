@@ -1,0 +1,128 @@
+//! A study as the model sees it: encoded points, values that are all maximised.
+
+use bomf_plugin_api::{Objective, Outcome, PluginError, Request, Result, Study, Trial};
+
+use crate::gp::Hyperparameters;
+use crate::memo::Memo;
+use crate::space::SearchSpace;
+
+/// What is known of a study's trials, in the order of their ids.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Encoded points `[n, d]` of finished trials.
+    pub points: Vec<Vec<f64>>,
+    /// Normalised values `[n][m]`: higher is better.
+    pub values: Vec<Vec<f64>>,
+    /// Variance of each normalised value's noise, where it is known.
+    pub noise: Vec<Option<Vec<f64>>>,
+    /// Encoded points of trials that failed.
+    pub failed: Vec<Vec<f64>>,
+    /// Encoded points of trials without an outcome yet.
+    pub pending: Vec<Vec<f64>>,
+    /// The fits behind the latest suggestion that carries any.
+    pub last_fits: Vec<Hyperparameters>,
+    /// Trials in all.
+    pub trials: usize,
+}
+
+impl History {
+    /// Reads a study.
+    ///
+    /// # Errors
+    /// If there is no objective, or a value is not finite.
+    pub fn new(study: &Study, space: &SearchSpace) -> Result<Self> {
+        if study.objectives.is_empty() {
+            return Err(PluginError::input(
+                "found a study without objectives, expected one or more",
+            ));
+        }
+        let mut trials: Vec<&Trial> = study.trials.iter().collect();
+        trials.sort_by_key(|trial| trial.id);
+        let mut history = Self {
+            trials: trials.len(),
+            ..Self::default()
+        };
+        for trial in trials {
+            // Gradients are observations of another kind; this optimizer asks for none.
+            if trial.suggestion.request != Request::Evaluate {
+                continue;
+            }
+            let memo = Memo::from_bytes(&trial.suggestion.state).unwrap_or_default();
+            let point = match memo.encoded.len() == space.dimension() {
+                true => memo.encoded,
+                false => space.encode(&trial.suggestion.point),
+            };
+            if !memo.fits.is_empty() {
+                history.last_fits = memo.fits;
+            }
+            match &trial.outcome {
+                Outcome::Finished { values, noise } => {
+                    history
+                        .values
+                        .push(normalised(&study.objectives, trial, values)?);
+                    history.noise.push(
+                        noise
+                            .as_deref()
+                            .map(|noise| variances(&study.objectives, noise)),
+                    );
+                    history.points.push(point);
+                }
+                Outcome::Failed { .. } => history.failed.push(point),
+                Outcome::Pending => history.pending.push(point),
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+
+    /// Encoded points of all trials.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Vec<f64>> {
+        [&self.points, &self.failed, &self.pending]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// The normalised values of one objective, `[n]`.
+    #[must_use]
+    pub fn objective(&self, index: usize) -> Vec<f64> {
+        self.values.iter().map(|values| values[index]).collect()
+    }
+}
+
+fn normalised(objectives: &[Objective], trial: &Trial, values: &[f64]) -> Result<Vec<f64>> {
+    let normalised: Vec<f64> = objectives
+        .iter()
+        .zip(values)
+        .map(|(objective, value)| objective.normalise(*value))
+        .collect();
+    match normalised.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(PluginError::input(format!(
+            "trial {}: found {} for objective `{}`, expected a number that is finite on its scale {:?}",
+            trial.id, values[at], objectives[at].name, objectives[at].scale
+        ))),
+        None if normalised.len() == objectives.len() => Ok(normalised),
+        None => Err(PluginError::input(format!(
+            "trial {}: found {} values, expected {}",
+            trial.id,
+            values.len(),
+            objectives.len()
+        ))),
+    }
+}
+
+/// Squares of standard deviations on the normalised scale; what is not finite counts as unknown later on.
+fn variances(objectives: &[Objective], noise: &[f64]) -> Vec<f64> {
+    let factor = |objective: &Objective| {
+        objective
+            .scale
+            .map_or(1.0, |(zero, one)| 1.0 / (one - zero))
+    };
+    objectives
+        .iter()
+        .zip(noise)
+        .map(|(objective, sd)| (sd * factor(objective)).powi(2))
+        .collect()
+}

@@ -1,0 +1,520 @@
+//! From a study to suggestions.
+
+use bomf_plugin_api::{
+    Component, Context, Descriptor, Kind, Objective, Optimizer, PluginError, Result, Study,
+    Suggestion, Suggestions,
+};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+
+use crate::acquisition::{Acquisition, Baseline, LogEi, MOST_OBJECTIVES, Surrogate, log_nehvi};
+use crate::design::Design;
+use crate::fit::{Prior, fit};
+use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
+use crate::history::History;
+use crate::memo::Memo;
+use crate::options::{AcquisitionKind, GpOptions, SimplexOption};
+use crate::parallel::ordered_map;
+use crate::pareto;
+use crate::search::{Effort, maximise};
+use crate::simplex;
+use crate::space::{SearchSpace, SimplexMode};
+
+/// Bayesian optimization with Gaussian processes.
+pub struct GpOptimizer {
+    options: GpOptions,
+    seed: u64,
+    threads: usize,
+}
+
+impl Component for GpOptimizer {
+    type Options = GpOptions;
+
+    fn describe() -> Descriptor {
+        Descriptor::new(
+            Kind::Optimizer,
+            "gp",
+            "Bayesian optimization: Gaussian processes with LogEI or qLogNEHVI",
+        )
+        .alias("bomf")
+    }
+
+    fn new(options: GpOptions, context: &Context) -> Result<Self> {
+        Ok(Self {
+            options,
+            seed: context.seed,
+            threads: context.threads,
+        })
+    }
+}
+
+impl Optimizer for GpOptimizer {
+    fn suggest(&mut self, study: &Study, count: usize) -> Result<Suggestions> {
+        // 1. What is known.
+        let mode = match self.options.simplex {
+            SimplexOption::Shares => SimplexMode::Shares,
+            SimplexOption::Normalize => SimplexMode::Normalize,
+        };
+        let space = SearchSpace::new(&study.space, mode)?;
+        let mut history = History::new(study, &space)?;
+        let goal = Goal::of(self.options.acquisition, &study.objectives)?;
+        let design = Design::new(&space, self.seed);
+
+        // 2. Point after point, each pending for those after it.
+        let mut suggestions = Vec::new();
+        let mut models: Option<Models> = None;
+        while suggestions.len() < count.max(1) {
+            let next = match self.next_of_design(&design, &history) {
+                Some(point) => Some((point, Vec::new())),
+                None if history.points.is_empty() => self.next_untried(&space, &design, &history),
+                None => {
+                    // A random weighting is another one for each suggestion, and has a model of its own.
+                    if models.is_none() || goal == Goal::RandomWeights {
+                        models = Some(self.fit(goal, &space, &history)?);
+                    }
+                    let models = models.as_ref().expect("made above");
+                    self.next_by_model(models, &space, &design, &history, &study.objectives)?
+                }
+            };
+            let Some((encoded, fits)) = next else { break };
+            let kept = if mode == SimplexMode::Normalize {
+                encoded.clone()
+            } else {
+                Vec::new()
+            };
+            let state = Memo {
+                encoded: kept,
+                fits,
+            }
+            .to_bytes();
+            suggestions.push(Suggestion::evaluate(space.decode(&encoded)).with_state(state));
+            history.pending.push(encoded);
+            history.trials += 1;
+        }
+        Ok(match suggestions.is_empty() {
+            true => Suggestions::Done {
+                why: "every point of the space was tried".to_owned(),
+            },
+            false => Suggestions::Points(suggestions),
+        })
+    }
+}
+
+/// What is to be improved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// The one objective, or the normalised sum of several.
+    Sum,
+    /// The hypervolume that all objectives dominate.
+    Hypervolume,
+    /// A random weighting of all objectives (ParEGO).
+    RandomWeights,
+}
+
+impl Goal {
+    fn of(kind: AcquisitionKind, objectives: &[Objective]) -> Result<Self> {
+        let count = objectives.len();
+        Ok(match kind {
+            AcquisitionKind::LogEi => Goal::Sum,
+            AcquisitionKind::Parego => Goal::RandomWeights,
+            AcquisitionKind::LogNehvi if (2..=MOST_OBJECTIVES).contains(&count) => {
+                Goal::Hypervolume
+            }
+            AcquisitionKind::LogNehvi => {
+                return Err(PluginError::input(format!(
+                    "acquisition: found `log_nehvi` with {count} objectives, expected 2 to {MOST_OBJECTIVES}"
+                ))
+                .hint("leave `acquisition` out: it then follows the number of objectives"));
+            }
+            AcquisitionKind::Auto => match count {
+                1 => Goal::Sum,
+                2..=MOST_OBJECTIVES => Goal::Hypervolume,
+                _ => {
+                    tracing::warn!(
+                        "{count} objectives are too many for boxes of hypervolume (at most {MOST_OBJECTIVES}): \
+                         each suggestion improves a random weighting instead (parego)"
+                    );
+                    Goal::RandomWeights
+                }
+            },
+        })
+    }
+}
+
+/// An encoded point, and the fits behind it.
+type Next = (Vec<f64>, Vec<Hyperparameters>);
+
+/// One model per modelled value.
+struct Models {
+    goal: Goal,
+    /// `[models]`.
+    outputs: Vec<Output>,
+}
+
+/// One modelled value.
+struct Output {
+    /// What was seen of it, in standard units.
+    data: Observations,
+    standard: Standardisation,
+    hyperparameters: Hyperparameters,
+}
+
+impl GpOptimizer {
+    /// A generator for one suggestion, named by its number in the study.
+    fn generator(&self, trial: usize) -> ChaCha8Rng {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(trial as u64);
+        generator
+    }
+
+    /// Members and their average that no trial is at; then filling points, until there are as many trials as the design
+    /// has points.
+    fn next_of_design(&self, design: &Design, history: &History) -> Option<Vec<f64>> {
+        let taken = history.taken();
+        if let Some(member) = design.members.iter().find(|point| !is_taken(&taken, point)) {
+            return Some(member.clone());
+        }
+        let wanted = design.members.len() + self.options.initial;
+        (history.trials < wanted)
+            .then(|| design.filling(history.trials as u64))
+            .filter(|point| !is_taken(&taken, point))
+    }
+
+    /// A filling point that no trial is at; `None` if many in a row are taken: then the space is used up.
+    fn next_untried(
+        &self,
+        space: &SearchSpace,
+        design: &Design,
+        history: &History,
+    ) -> Option<Next> {
+        let taken = history.taken();
+        if space
+            .size()
+            .is_some_and(|size| size <= distinct(&taken) as u128)
+        {
+            return None;
+        }
+        let from = history.trials as u64;
+        (from..from + 10_000)
+            .map(|index| design.filling(index))
+            .find(|point| !is_taken(&taken, point))
+            .map(|point| (point, Vec::new()))
+    }
+
+    /// Fits one model per value that the goal needs.
+    fn fit(&self, goal: Goal, space: &SearchSpace, history: &History) -> Result<Models> {
+        let m = history.values.first().map_or(0, Vec::len);
+        let columns: Vec<(Vec<f64>, Vec<Option<f64>>)> = match goal {
+            Goal::Hypervolume => (0..m)
+                .map(|o| {
+                    let noise = history
+                        .noise
+                        .iter()
+                        .map(|n| n.as_ref().map(|n| n[o]))
+                        .collect();
+                    (history.objective(o), noise)
+                })
+                .collect(),
+            Goal::Sum => {
+                let sums = history
+                    .values
+                    .iter()
+                    .map(|values| values.iter().sum())
+                    .collect();
+                let noise = history
+                    .noise
+                    .iter()
+                    .map(|n| n.as_ref().map(|n| n.iter().sum()))
+                    .collect();
+                vec![(sums, noise)]
+            }
+            Goal::RandomWeights => {
+                let mut generator = self.generator(history.trials);
+                let weights = simplex::draw(m, &mut generator);
+                vec![(
+                    chebyshev(&history.values, &weights),
+                    vec![None; history.values.len()],
+                )]
+            }
+        };
+        let prior = Prior::scaled_by(&space.prior_dimensions(), self.options.noise_floor);
+        // Fits of another goal, or of another space, are no start.
+        let warm = Some(&history.last_fits).filter(|fits| fits.len() == columns.len());
+        let jobs: Vec<_> = columns.into_iter().enumerate().collect();
+        let outputs = ordered_map(jobs, self.threads, |(index, (outcomes, noise))| {
+            let standard = Standardisation::of(&outcomes);
+            let scale = standard.deviation * standard.deviation;
+            let data = Observations {
+                points: history.points.clone(),
+                outcomes: outcomes.iter().map(|y| standard.apply(*y)).collect(),
+                // A level of noise that is not a number is one that is not known.
+                noise: noise
+                    .iter()
+                    .map(|v| v.map(|v| v / scale).filter(|v| v.is_finite()))
+                    .collect(),
+            };
+            let fit = fit(&data, &prior, warm.map(|fits| &fits[index]))?;
+            tracing::debug!(
+                "model {index}: log likelihood {:.3}, noise {:.2e}, length scales {:.3?}",
+                fit.log_likelihood,
+                fit.hyperparameters.noise,
+                fit.hyperparameters.kernel.length_scales
+            );
+            Ok(Output {
+                data,
+                standard,
+                hyperparameters: fit.hyperparameters,
+            })
+        })
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+        Ok(Models { goal, outputs })
+    }
+
+    fn next_by_model(
+        &self,
+        models: &Models,
+        space: &SearchSpace,
+        design: &Design,
+        history: &History,
+        objectives: &[Objective],
+    ) -> Result<Option<Next>> {
+        let taken = history.taken();
+        if space
+            .size()
+            .is_some_and(|size| size <= distinct(&taken) as u128)
+        {
+            return Ok(None);
+        }
+        let mut generator = self.generator(history.trials);
+        // 1. Posteriors, with failed trials taken for as bad as the worst seen: they are avoided, and fits do not see them.
+        let posteriors = models
+            .outputs
+            .iter()
+            .map(|output| output.posterior(&history.failed))
+            .collect::<Result<Vec<Gp>>>()?;
+
+        // 2. Acquisition.
+        let acquisition: Box<dyn Acquisition> = match models.goal {
+            Goal::Hypervolume => {
+                let references = references(models, history, objectives);
+                let surrogates: Vec<Surrogate> = posteriors
+                    .iter()
+                    .zip(references)
+                    .map(|(gp, reference)| Surrogate {
+                        gp: gp.clone(),
+                        reference,
+                    })
+                    .collect();
+                let baseline = Baseline {
+                    evaluated: history.points.clone(),
+                    pending: history.pending.clone(),
+                };
+                log_nehvi(
+                    &surrogates,
+                    &baseline,
+                    self.options.samples,
+                    generator.random(),
+                )?
+            }
+            Goal::Sum | Goal::RandomWeights => {
+                Box::new(expecting(&models.outputs[0], &posteriors[0], history)?)
+            }
+        };
+
+        // 3. Its best point.
+        let incumbents = incumbents(&posteriors, history)?;
+        let effort = Effort {
+            raw_samples: self.options.raw_samples,
+            restarts: self.options.restarts,
+            threads: self.threads,
+        };
+        let best = maximise(
+            acquisition.as_ref(),
+            space,
+            &incumbents,
+            &taken,
+            effort,
+            &mut generator,
+        );
+        let fits = models
+            .outputs
+            .iter()
+            .map(|output| output.hyperparameters.clone())
+            .collect();
+        Ok(match best {
+            Some(point) => Some((point, fits)),
+            // All that was looked at is taken, but the space is not used up.
+            None => self.next_untried(space, design, history),
+        })
+    }
+}
+
+impl Output {
+    /// The posterior given what was seen, and the worst of it at `failed`.
+    fn posterior(&self, failed: &[Vec<f64>]) -> Result<Gp> {
+        let worst = self
+            .data
+            .outcomes
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min);
+        self.conditioned(
+            &self.hyperparameters,
+            failed.iter().map(|point| (point.clone(), worst)),
+        )
+    }
+
+    fn conditioned(
+        &self,
+        hyperparameters: &Hyperparameters,
+        more: impl Iterator<Item = (Vec<f64>, f64)>,
+    ) -> Result<Gp> {
+        let mut data = self.data.clone();
+        for (point, outcome) in more {
+            data.points.push(point);
+            data.outcomes.push(outcome);
+            data.noise.push(None);
+        }
+        let gp = Gp::condition(hyperparameters, &data)?;
+        if gp.jitter > 0.0 {
+            tracing::warn!(
+                "the covariance of {} points needed a jitter of {:.0e}",
+                data.points.len(),
+                gp.jitter
+            );
+        }
+        Ok(gp)
+    }
+}
+
+/// LogEI; pending points are taken to turn out as the model expects them to.
+fn expecting(output: &Output, posterior: &Gp, history: &History) -> Result<LogEi> {
+    let worst = output
+        .data
+        .outcomes
+        .iter()
+        .copied()
+        .fold(f64::INFINITY, f64::min);
+    let failed = history.failed.iter().map(|point| (point.clone(), worst));
+    let pending = history
+        .pending
+        .iter()
+        .map(|point| (point.clone(), posterior.predict(point).0));
+    let gp = output.conditioned(&output.hyperparameters, failed.chain(pending))?;
+    let known: Vec<_> = history
+        .points
+        .iter()
+        .chain(&history.pending)
+        .cloned()
+        .collect();
+    Ok(LogEi::over_best_mean(gp, &known))
+}
+
+/// Reference values in standard units: those of the objectives where they are given, else a tenth of the front's range
+/// below its worst values (Ishibuchi et al. 2011; the same rule as BoTorch's).
+fn references(models: &Models, history: &History, objectives: &[Objective]) -> Vec<f64> {
+    let front = pareto::front(&history.values).expect("values were checked to be finite");
+    let spread = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(v), high.max(v))
+        })
+    };
+    (0..objectives.len())
+        .map(|o| {
+            let reference = objectives[o]
+                .reference
+                .map(|raw| objectives[o].normalise(raw));
+            let reference = reference.filter(|r| r.is_finite()).unwrap_or_else(|| {
+                let (low, high) = spread(&mut front.iter().map(|i| history.values[*i][o]));
+                let (least, most) = spread(&mut history.values.iter().map(|values| values[o]));
+                // A front of one value has no range; then that of all values counts, then the value's own size.
+                let range = [high - low, most - least, low.abs(), 1.0]
+                    .into_iter()
+                    .find(|range| *range > 0.0)
+                    .expect("the last is");
+                low - 0.1 * range
+            });
+            models.outputs[o].standard.apply(reference)
+        })
+        .collect()
+}
+
+/// Evaluated points that lead by posterior mean (a front, if there are several models), best sum first.
+fn incumbents(posteriors: &[Gp], history: &History) -> Result<Vec<Vec<f64>>> {
+    let means: Vec<Vec<f64>> = history
+        .points
+        .iter()
+        .map(|point| posteriors.iter().map(|gp| gp.predict(point).0).collect())
+        .collect();
+    let mut order: Vec<usize> = (0..means.len()).collect();
+    let sum = |i: &usize| means[*i].iter().sum::<f64>();
+    order.sort_by(|a, b| sum(b).total_cmp(&sum(a)));
+    let front = pareto::front(&means)?;
+    if posteriors.len() > 1 {
+        order.retain(|i| front.contains(i));
+    }
+    order.truncate(if posteriors.len() > 1 {
+        FRONT_INCUMBENTS
+    } else {
+        SUM_INCUMBENTS
+    });
+    Ok(order
+        .into_iter()
+        .map(|i| history.points[i].clone())
+        .collect())
+}
+
+/// Most points that a search looks around of.
+const FRONT_INCUMBENTS: usize = 20;
+const SUM_INCUMBENTS: usize = 5;
+
+/// Augmented Chebyshev distances to the best value of each objective, negated (Knowles 2006, ParEGO, with its 0.05); each
+/// objective is scaled to the range seen.
+fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+    let m = weights.len();
+    let range = |o: usize| {
+        values
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+                (low.min(v[o]), high.max(v[o]))
+            })
+    };
+    let ranges: Vec<_> = (0..m).map(range).collect();
+    values
+        .iter()
+        .map(|value| {
+            let gaps = (0..m).map(|o| {
+                let (low, high) = ranges[o];
+                if high > low {
+                    weights[o] * (high - value[o]) / (high - low)
+                } else {
+                    0.0
+                }
+            });
+            let (worst, sum) = gaps.fold((0.0_f64, 0.0), |(worst, sum), gap| {
+                (worst.max(gap), sum + gap)
+            });
+            -(worst + 0.05 * sum)
+        })
+        .collect()
+}
+
+/// How far encoded points may differ and still be the same.
+const SAME: f64 = 1e-9;
+
+fn is_same(a: &[f64], b: &[f64]) -> bool {
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME)
+}
+
+fn is_taken(taken: &[Vec<f64>], point: &[f64]) -> bool {
+    taken.iter().any(|other| is_same(other, point))
+}
+
+/// How many different points there are.
+fn distinct(points: &[Vec<f64>]) -> usize {
+    (0..points.len())
+        .filter(|&i| !is_taken(&points[..i], &points[i]))
+        .count()
+}

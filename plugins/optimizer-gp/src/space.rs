@@ -1,0 +1,560 @@
+//! The search space as the model sees it: every point a list of numbers of comparable size.
+
+use bomf_plugin_api::{Coordinate, Domain, Parameter, PluginError, Point, Result, Scale};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::simplex;
+
+/// Shares below this are given out as exactly zero.
+const LEAST_SHARE: f64 = 1e-7;
+
+/// How one parameter is encoded.
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    /// One number in `[0, 1]`.
+    Float { low: f64, high: f64, scale: Scale },
+    /// One number in `[0, 1]`; only those of integers are points.
+    Integer { low: i64, high: i64, scale: Scale },
+    /// One number per choice: 1 for the chosen, 0 for the others.
+    Choice { count: usize },
+    /// The shares themselves.
+    Simplex { dimension: usize },
+    /// Numbers in `[0, 1]` that are divided by their sum to give the shares.
+    Ray { dimension: usize },
+}
+
+/// Where one parameter's numbers are, and what they are.
+#[derive(Debug, Clone, PartialEq)]
+struct Block {
+    from: usize,
+    width: usize,
+    kind: Kind,
+}
+
+/// Encodes points as lists of `dimension` numbers, and the other way round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchSpace {
+    blocks: Vec<Block>,
+    dimension: usize,
+}
+
+/// How a simplex is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimplexMode {
+    /// The model sees shares, the search stays on the simplex.
+    Shares,
+    /// The model sees a box, whose points are divided by their sum.
+    Normalize,
+}
+
+impl SearchSpace {
+    /// The encoding of a space.
+    ///
+    /// # Errors
+    /// If the space has no parameter, or one of a domain that this version does not know.
+    pub fn new(space: &[Parameter], mode: SimplexMode) -> Result<Self> {
+        let mut blocks = Vec::with_capacity(space.len());
+        let mut from = 0;
+        for parameter in space {
+            let (kind, width) = match parameter.domain {
+                Domain::Float { low, high, scale } => (Kind::Float { low, high, scale }, 1),
+                Domain::Integer { low, high, scale } => (Kind::Integer { low, high, scale }, 1),
+                Domain::Choice { count } => (Kind::Choice { count }, count),
+                Domain::Simplex { dimension } => match mode {
+                    SimplexMode::Shares => (Kind::Simplex { dimension }, dimension),
+                    SimplexMode::Normalize => (Kind::Ray { dimension }, dimension),
+                },
+                ref other => {
+                    return Err(PluginError::unsupported(format!(
+                        "parameter `{}`: found the domain {other:?}, which this version does not know",
+                        parameter.name
+                    )));
+                }
+            };
+            blocks.push(Block { from, width, kind });
+            from += width;
+        }
+        if blocks.is_empty() {
+            return Err(PluginError::input(
+                "found a space without parameters, expected at least one",
+            ));
+        }
+        Ok(Self {
+            blocks,
+            dimension: from,
+        })
+    }
+
+    /// Numbers per encoded point.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// For each number, the count of dimensions that its length scale's prior is scaled by: all of them in a box. On a
+    /// simplex distances do not grow with the dimension, so that its numbers count as if there were one.
+    #[must_use]
+    pub fn prior_dimensions(&self) -> Vec<f64> {
+        let boxed: usize = self
+            .blocks
+            .iter()
+            .filter(|block| !matches!(block.kind, Kind::Simplex { .. }))
+            .map(|block| block.width)
+            .sum();
+        self.blocks
+            .iter()
+            .flat_map(|block| {
+                let count = match block.kind {
+                    Kind::Simplex { .. } => 1.0,
+                    _ => boxed as f64,
+                };
+                std::iter::repeat_n(count, block.width)
+            })
+            .collect()
+    }
+
+    /// How many points there are, if there are finitely many.
+    #[must_use]
+    pub fn size(&self) -> Option<u128> {
+        self.blocks.iter().try_fold(1_u128, |size, block| {
+            let own = match &block.kind {
+                Kind::Float { low, high, .. } => (low == high).then_some(1)?,
+                Kind::Integer { low, high, .. } => low.abs_diff(*high) as u128 + 1,
+                Kind::Choice { count } => *count as u128,
+                Kind::Simplex { dimension } | Kind::Ray { dimension } => {
+                    (*dimension == 1).then_some(1)?
+                }
+            };
+            size.checked_mul(own)
+        })
+    }
+
+    /// First number and dimension of each simplex.
+    pub fn simplex_places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.blocks.iter().filter_map(|block| match block.kind {
+            Kind::Simplex { dimension } | Kind::Ray { dimension } => Some((block.from, dimension)),
+            _ => None,
+        })
+    }
+
+    /// The numbers of a point of the space, `[dimension]`.
+    #[must_use]
+    pub fn encode(&self, point: &Point) -> Vec<f64> {
+        let mut encoded = vec![0.0; self.dimension];
+        for (block, coordinate) in self.blocks.iter().zip(point) {
+            let target = &mut encoded[block.from..block.from + block.width];
+            match (&block.kind, coordinate) {
+                (Kind::Float { low, high, scale }, Coordinate::Float(x)) => {
+                    target[0] = share(*low, *high, *scale, *x);
+                }
+                (Kind::Integer { low, high, scale }, Coordinate::Integer(i)) => {
+                    target[0] = share(*low as f64, *high as f64, *scale, *i as f64);
+                }
+                (Kind::Choice { .. }, Coordinate::Choice(index)) => target[*index] = 1.0,
+                (_, Coordinate::Simplex(shares)) => target.copy_from_slice(shares),
+                _ => unreachable!("the study was checked against its space"),
+            }
+        }
+        encoded
+    }
+
+    /// The point of some numbers that lie in the space, as [`Self::project`] and [`Self::round`] leave them.
+    #[must_use]
+    pub fn decode(&self, encoded: &[f64]) -> Point {
+        self.blocks
+            .iter()
+            .map(|block| {
+                let numbers = &encoded[block.from..block.from + block.width];
+                match &block.kind {
+                    Kind::Float { low, high, scale } => {
+                        Coordinate::Float(value(*low, *high, *scale, numbers[0]))
+                    }
+                    Kind::Integer { low, high, scale } => {
+                        Coordinate::Integer(integer(*low, *high, *scale, numbers[0]))
+                    }
+                    Kind::Choice { .. } => Coordinate::Choice(largest(numbers)),
+                    Kind::Simplex { .. } | Kind::Ray { .. } => Coordinate::Simplex(shares(numbers)),
+                }
+            })
+            .collect()
+    }
+
+    /// A point from one number in `(0, 1)` per dimension, taken in order; uniform if they are.
+    #[must_use]
+    pub fn from_cube(&self, mut next: impl FnMut() -> f64) -> Vec<f64> {
+        let mut point = Vec::with_capacity(self.dimension);
+        for block in &self.blocks {
+            match &block.kind {
+                Kind::Float { .. } => point.push(next()),
+                Kind::Integer { low, high, scale } => {
+                    // Equal shares for all integers, on a log scale shares of the ratio.
+                    let (from, to) = (*low as f64 - 0.5, *high as f64 + 0.5);
+                    let (from, to) = match scale {
+                        Scale::Log => (*low as f64, *high as f64),
+                        _ => (from, to),
+                    };
+                    let at = value(from, to, *scale, next());
+                    point.push(share(*low as f64, *high as f64, *scale, at).clamp(0.0, 1.0));
+                }
+                Kind::Choice { count } => {
+                    let chosen = ((next() * *count as f64) as usize).min(count - 1);
+                    point.extend((0..*count).map(|i| f64::from(i == chosen)));
+                }
+                Kind::Simplex { dimension } => {
+                    point.extend(simplex::from_cube(&mut next, *dimension));
+                }
+                Kind::Ray { dimension } => point.extend((0..*dimension).map(|_| next())),
+            }
+        }
+        self.round(&mut point);
+        point
+    }
+
+    /// A random point for the start of a search: uniform, but on simplices also faces, small ones as likely as large.
+    #[must_use]
+    pub fn draw_on_face(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let mut point = self.from_cube(|| rng.random::<f64>().max(f64::MIN_POSITIVE));
+        for block in &self.blocks {
+            if let Kind::Simplex { dimension } = block.kind {
+                point[block.from..block.from + block.width]
+                    .copy_from_slice(&simplex::draw_on_face(dimension, rng));
+            }
+        }
+        point
+    }
+
+    /// A random neighbour of a point: one or more parameters moved, near steps as likely as far ones.
+    #[must_use]
+    pub fn neighbour(&self, point: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let mut moved = point.to_vec();
+        // Each parameter moves with even odds, one of them surely.
+        let sure = rng.random_range(0..self.blocks.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            if index != sure && rng.random::<bool>() {
+                continue;
+            }
+            let target = &mut moved[block.from..block.from + block.width];
+            let step = (0.003_f64.ln() * rng.random::<f64>()).exp();
+            let mut shift = || step * (2.0 * rng.random::<f64>() - 1.0);
+            match &block.kind {
+                Kind::Float { .. } => target[0] = (target[0] + shift()).clamp(0.0, 1.0),
+                Kind::Integer { low, high, scale } => {
+                    let old = integer(*low, *high, *scale, target[0]);
+                    let at = (target[0] + shift()).clamp(0.0, 1.0);
+                    let new = match integer(*low, *high, *scale, at) {
+                        new if new != old => new,
+                        // A step too small to reach another integer goes to the next.
+                        _ if at >= target[0] && old < *high => old + 1,
+                        _ if old > *low => old - 1,
+                        _ => old,
+                    };
+                    target[0] = share(*low as f64, *high as f64, *scale, new as f64);
+                }
+                Kind::Choice { count } => {
+                    target.fill(0.0);
+                    target[rng.random_range(0..*count)] = 1.0;
+                }
+                Kind::Simplex { .. } => {
+                    let neighbour = simplex::neighbour(target, rng);
+                    target.copy_from_slice(&neighbour);
+                }
+                Kind::Ray { .. } => {
+                    for number in target {
+                        *number = (*number + shift()).clamp(0.0, 1.0);
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    /// Whether any parameter is an integer or a choice.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        self.blocks
+            .iter()
+            .any(|block| matches!(block.kind, Kind::Integer { .. } | Kind::Choice { .. }))
+    }
+
+    /// Every point that differs in one integer by one or two, or in one choice.
+    #[must_use]
+    pub fn steps(&self, point: &[f64]) -> Vec<Vec<f64>> {
+        let mut all = Vec::new();
+        for block in &self.blocks {
+            let place = block.from..block.from + block.width;
+            match &block.kind {
+                Kind::Integer { low, high, scale } => {
+                    let now = integer(*low, *high, *scale, point[block.from]);
+                    for step in [-2, -1, 1, 2] {
+                        if let Some(next) = now.checked_add(step)
+                            && (*low..=*high).contains(&next)
+                        {
+                            let mut other = point.to_vec();
+                            other[block.from] =
+                                share(*low as f64, *high as f64, *scale, next as f64);
+                            all.push(other);
+                        }
+                    }
+                }
+                Kind::Choice { count } => {
+                    let now = largest(&point[place.clone()]);
+                    for choice in (0..*count).filter(|choice| *choice != now) {
+                        let mut other = point.to_vec();
+                        other[place.clone()].fill(0.0);
+                        other[block.from + choice] = 1.0;
+                        all.push(other);
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Replaces numbers by the nearest ones that lie in the space, but for integers that may be between two. Choices are
+    /// set to those of `start`, integers too if `hold_integers`.
+    pub fn project(&self, point: &mut [f64], start: &[f64], hold_integers: bool) {
+        for block in &self.blocks {
+            let place = block.from..block.from + block.width;
+            let target = &mut point[place.clone()];
+            match &block.kind {
+                Kind::Choice { .. } => target.copy_from_slice(&start[place]),
+                Kind::Integer { .. } if hold_integers => target.copy_from_slice(&start[place]),
+                Kind::Float { low, high, .. } if low == high => target[0] = 0.0,
+                Kind::Integer { .. } | Kind::Float { .. } | Kind::Ray { .. } => {
+                    target
+                        .iter_mut()
+                        .for_each(|number| *number = number.clamp(0.0, 1.0));
+                }
+                Kind::Simplex { .. } => simplex::project(target),
+            }
+        }
+    }
+
+    /// Moves every integer's number to the nearest integer, every choice to its largest number.
+    pub fn round(&self, point: &mut [f64]) {
+        for block in &self.blocks {
+            let target = &mut point[block.from..block.from + block.width];
+            match &block.kind {
+                Kind::Integer { low, high, scale } => {
+                    let nearest = integer(*low, *high, *scale, target[0]);
+                    target[0] = share(*low as f64, *high as f64, *scale, nearest as f64);
+                }
+                Kind::Choice { .. } => {
+                    let chosen = largest(target);
+                    target.fill(0.0);
+                    target[chosen] = 1.0;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// How far a value lies from `low` to `high`, in `[0, 1]`; 0 if there is no way between.
+fn share(low: f64, high: f64, scale: Scale, x: f64) -> f64 {
+    if low >= high {
+        return 0.0;
+    }
+    match scale {
+        Scale::Log => (x / low).ln() / (high / low).ln(),
+        _ => (x - low) / (high - low),
+    }
+}
+
+/// The value at a share of the way from `low` to `high`, never outside of them; the ends exactly.
+fn value(low: f64, high: f64, scale: Scale, at: f64) -> f64 {
+    if at <= 0.0 || at >= 1.0 {
+        return if at <= 0.0 { low } else { high };
+    }
+    let x = match scale {
+        Scale::Log => low * (at * (high / low).ln()).exp(),
+        _ => low + at * (high - low),
+    };
+    x.clamp(low, high)
+}
+
+fn integer(low: i64, high: i64, scale: Scale, at: f64) -> i64 {
+    (value(low as f64, high as f64, scale, at).round() as i64).clamp(low, high)
+}
+
+/// The first of the largest numbers.
+fn largest(numbers: &[f64]) -> usize {
+    (0..numbers.len())
+        .rev()
+        .max_by(|&a, &b| numbers[a].total_cmp(&numbers[b]))
+        .unwrap_or(0)
+}
+
+/// Numbers divided by their sum, the tiny ones exactly zero; nothing but zeros become the uniform average.
+fn shares(numbers: &[f64]) -> Vec<f64> {
+    let total: f64 = numbers.iter().sum();
+    if total <= 0.0 {
+        return simplex::centre(numbers.len());
+    }
+    let cut = |number: &f64| {
+        if *number < LEAST_SHARE * total {
+            0.0
+        } else {
+            *number
+        }
+    };
+    let kept: f64 = numbers.iter().map(cut).sum();
+    numbers.iter().map(|number| cut(number) / kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bomf_plugin_api::check_point;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    fn space() -> Vec<Parameter> {
+        let parameter = |name: &str, domain| Parameter {
+            name: name.into(),
+            domain,
+        };
+        vec![
+            parameter(
+                "rate",
+                Domain::Float {
+                    low: 1e-6,
+                    high: 1e-2,
+                    scale: Scale::Log,
+                },
+            ),
+            parameter(
+                "fixed",
+                Domain::Float {
+                    low: 2.5,
+                    high: 2.5,
+                    scale: Scale::Linear,
+                },
+            ),
+            parameter(
+                "layers",
+                Domain::Integer {
+                    low: -3,
+                    high: 9,
+                    scale: Scale::Linear,
+                },
+            ),
+            parameter(
+                "batch",
+                Domain::Integer {
+                    low: 1,
+                    high: 512,
+                    scale: Scale::Log,
+                },
+            ),
+            parameter("schedule", Domain::Choice { count: 3 }),
+            parameter("coefficients", Domain::Simplex { dimension: 4 }),
+        ]
+    }
+
+    #[test]
+    fn points_survive_encoding_and_stay_inside() {
+        for mode in [SimplexMode::Shares, SimplexMode::Normalize] {
+            let encoding = SearchSpace::new(&space(), mode).unwrap();
+            assert_eq!(encoding.dimension(), 4 + 3 + 4);
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut at = encoding.from_cube(|| rng.random::<f64>().max(1e-300));
+            for round in 0..500 {
+                at = match round % 3 {
+                    0 => encoding.draw_on_face(&mut rng),
+                    _ => encoding.neighbour(&at, &mut rng),
+                };
+                let point = encoding.decode(&at);
+                check_point(&space(), &point).unwrap();
+                let again = encoding.decode(&encoding.encode(&point));
+                for (a, b) in encoding.encode(&point).iter().zip(encoding.encode(&again)) {
+                    assert!((a - b).abs() < 1e-12);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn projection_and_rounding_bring_any_numbers_into_the_space() {
+        let encoding = SearchSpace::new(&space(), SimplexMode::Shares).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let start = encoding.draw_on_face(&mut rng);
+        for _ in 0..200 {
+            let mut numbers: Vec<f64> = (0..encoding.dimension())
+                .map(|_| 20.0 * rng.random::<f64>() - 10.0)
+                .collect();
+            encoding.project(&mut numbers, &start, false);
+            encoding.round(&mut numbers);
+            check_point(&space(), &encoding.decode(&numbers)).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_integer_and_choice_is_drawn_about_alike() {
+        let space = vec![
+            Parameter {
+                name: "i".into(),
+                domain: Domain::Integer {
+                    low: 0,
+                    high: 3,
+                    scale: Scale::Linear,
+                },
+            },
+            Parameter {
+                name: "c".into(),
+                domain: Domain::Choice { count: 4 },
+            },
+        ];
+        let encoding = SearchSpace::new(&space, SimplexMode::Shares).unwrap();
+        let mut counts = [[0; 4]; 2];
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for _ in 0..4000 {
+            let point = encoding.decode(&encoding.from_cube(|| rng.random::<f64>().max(1e-300)));
+            let (Coordinate::Integer(i), Coordinate::Choice(c)) = (&point[0], &point[1]) else {
+                panic!()
+            };
+            counts[0][*i as usize] += 1;
+            counts[1][*c] += 1;
+        }
+        assert!(
+            counts.iter().flatten().all(|n| (850..1150).contains(n)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn steps_reach_every_choice_and_the_nearest_integers() {
+        let encoding = SearchSpace::new(&space(), SimplexMode::Shares).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut point = encoding.draw_on_face(&mut rng);
+        point[2] = 0.0; // layers at its lower bound
+        let layers: Vec<_> = encoding
+            .steps(&point)
+            .iter()
+            .map(|other| encoding.decode(other)[2].clone())
+            .filter(|coordinate| *coordinate != Coordinate::Integer(-3))
+            .collect();
+        assert_eq!(layers, [Coordinate::Integer(-2), Coordinate::Integer(-1)]);
+        assert!(encoding.has_steps());
+    }
+
+    #[test]
+    fn finite_spaces_know_their_size() {
+        let size = |take: std::ops::Range<usize>| {
+            SearchSpace::new(&space()[take], SimplexMode::Shares)
+                .unwrap()
+                .size()
+        };
+        assert_eq!(size(1..5), Some(13 * 512 * 3));
+        assert_eq!(size(0..5), None);
+        assert_eq!(size(1..6), None);
+        assert!(SearchSpace::new(&[], SimplexMode::Shares).is_err());
+    }
+
+    #[test]
+    fn tiny_shares_are_given_out_as_zero() {
+        assert_eq!(shares(&[1.0, 1e-9, 3.0]), [0.25, 0.0, 0.75]);
+        assert_eq!(shares(&[0.0, 0.0]), [0.5, 0.5]);
+    }
+}
