@@ -1,0 +1,359 @@
+//! The run folder and its journal: every finished piece of work is on disk before the next one starts.
+//!
+//! `journal.jsonl` is append-only. Each line holds a key, a value and a checksum. Resuming is a replay: a piece of work
+//! whose key is in the journal is not done again.
+
+pub mod crash;
+pub mod file;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use bomf_plugin_api::Tensor;
+use fs4::FileExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::diagnostics::Failure;
+
+const JOURNAL: &str = "journal.jsonl";
+const LOCK: &str = "lock";
+
+/// An open run folder. One process at a time has it open.
+pub struct Journal {
+    folder: PathBuf,
+    state: RefCell<State>,
+    // Held until the journal is dropped; the system releases it when the process dies.
+    _lock: File,
+}
+
+struct State {
+    file: File,
+    lines: u64,
+    entries: HashMap<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    seq: u64,
+    key: String,
+    value: Value,
+}
+
+impl Journal {
+    /// Makes a new run folder.
+    ///
+    /// # Errors
+    /// When there is a run in the folder already, or it cannot be written.
+    pub fn create(folder: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(folder).map_err(|error| Failure::io("journal::create", folder, &error))?;
+        let lock = lock(folder)?;
+        let path = folder.join(JOURNAL);
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
+            return Err(Failure::input("journal::exists", folder.display(), "found a run in this folder already")
+                .hint("go on with it by `--resume`, or name another folder with `--out`"));
+        }
+        Self::open_file(folder, lock)
+    }
+
+    /// Opens the run folder of an interrupted run. A torn last line and unfinished files are removed.
+    ///
+    /// # Errors
+    /// When there is no run, another process has it open, or the journal is corrupt.
+    pub fn reopen(folder: &Path) -> Result<Self, Failure> {
+        if !folder.join(JOURNAL).is_file() {
+            return Err(Failure::input("journal::missing", folder.display(), "found no run in this folder")
+                .hint("start one without `--resume`"));
+        }
+        let lock = lock(folder)?;
+        file::remove_unfinished(folder).map_err(|error| Failure::io("journal::open", folder, &error))?;
+        Self::open_file(folder, lock)
+    }
+
+    fn open_file(folder: &Path, lock: File) -> Result<Self, Failure> {
+        let path = folder.join(JOURNAL);
+        let fault = |error: std::io::Error| Failure::io("journal::open", &path, &error);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(fault)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(fault)?;
+        let (lines, whole) = parse(&path, &bytes)?;
+        if whole < bytes.len() {
+            tracing::warn!("{}: dropped a torn last line of {} bytes", path.display(), bytes.len() - whole);
+            file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(fault)?;
+        }
+        file::sync_folder(folder).map_err(fault)?;
+        let state = State {
+            file,
+            lines: lines.len() as u64,
+            entries: lines.into_iter().map(|line| (line.key, line.value)).collect(),
+        };
+        Ok(Self { folder: folder.to_owned(), state: RefCell::new(state), _lock: lock })
+    }
+
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What was recorded under a key.
+    pub fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
+        let state = self.state.borrow();
+        let value = state.entries.get(key).map(|value| T::deserialize(value));
+        value.transpose().map_err(|error| {
+            Failure::run("journal::value", self.folder.join(JOURNAL).display(), format!("`{key}`: {error}"))
+                .hint("the run was made by another version of bomf: start it anew")
+        })
+    }
+
+    /// Records a finished piece of work; it is on disk when this returns.
+    pub fn record(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
+        let path = self.folder.join(JOURNAL);
+        let value = serde_json::to_value(value).map_err(|error| {
+            Failure::run("journal::value", path.display(), format!("`{key}`: {error}"))
+        })?;
+        let state = &mut *self.state.borrow_mut();
+        let line = Line { seq: state.lines, key: key.to_owned(), value };
+        let text = format_line(&line);
+        let before = state.file.metadata().map(|metadata| metadata.len());
+        let append = |file: &mut File| -> std::io::Result<()> {
+            file.write_all(text.as_bytes())?;
+            crash::point();
+            file.sync_data()
+        };
+        if let Err(error) = append(&mut state.file) {
+            // A half-written line is taken back, so that what was recorded stays readable; a reader would drop it too.
+            if let Ok(length) = before {
+                let _ = state.file.set_len(length);
+            }
+            return Err(Failure::io("journal::write", &path, &error));
+        }
+        crash::point();
+        state.lines += 1;
+        state.entries.insert(line.key, line.value);
+        Ok(())
+    }
+
+    /// The recorded result of a piece of work, or its result after doing and recording it now.
+    pub fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(done) = self.find(key)? {
+            return Ok(done);
+        }
+        let result = work()?;
+        self.record(key, &result)?;
+        Ok(result)
+    }
+
+    /// As [`Journal::once`], for results too large for a line: they go to `<key>.json`, whose digest is recorded. A file
+    /// that is missing or was changed is made anew.
+    pub fn once_in_file<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let path = self.folder.join(format!("{key}.json"));
+        if let Some(digest) = self.find::<String>(key)? {
+            let bytes = fs::read(&path).unwrap_or_default();
+            if blake3::hash(&bytes).to_hex().as_str() == digest
+                && let Ok(value) = serde_json::from_slice(&bytes)
+            {
+                return Ok(value);
+            }
+            tracing::warn!("{}: missing or changed since it was written, made anew", path.display());
+        }
+        let result = work()?;
+        let bytes = serde_json::to_vec(&result)
+            .map_err(|error| Failure::run("journal::value", path.display(), error.to_string()))?;
+        file::write(&path, &bytes)?;
+        self.record(key, &blake3::hash(&bytes).to_hex().as_str())?;
+        Ok(result)
+    }
+
+    /// Writes tensors to a file of the run folder, whole or not at all.
+    pub fn write_tensors(&self, path: &Path, tensors: &[Tensor], note: Option<&Value>) -> Result<(), Failure> {
+        file::write_tensors(&self.folder.join(path), tensors, note)
+    }
+
+    /// Removes a file of the run folder that is not needed any more, if it is there.
+    pub fn forget_file(&self, path: &Path) -> Result<(), Failure> {
+        let path = self.folder.join(path);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io("file::remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a folder of the run folder that is not needed any more, if it is there.
+    pub fn forget_folder(&self, path: &Path) -> Result<(), Failure> {
+        let path = self.folder.join(path);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io("file::remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes the folder for this process.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(LOCK);
+    let fault = |error: std::io::Error| Failure::io("journal::lock", &path, &error);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(fault)?;
+    if FileExt::try_lock(&file).is_err() {
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        return Err(Failure::input(
+            "journal::locked",
+            folder.display(),
+            format!("found another process at work on this run ({})", holder.trim()),
+        )
+        .hint("wait for it to end, or name another folder with `--out`"));
+    }
+    file.set_len(0).map_err(fault)?;
+    file.write_all(format!("process {}\n", std::process::id()).as_bytes()).map_err(fault)?;
+    Ok(file)
+}
+
+/// `{"sum": "<16 digits>", "line": {...}}`: the checksum is over the exact text of `line`.
+fn format_line(line: &Line) -> String {
+    let text = serde_json::to_string(line).expect("keys are strings and values are JSON");
+    format!("{{\"sum\":\"{}\",\"line\":{text}}}\n", checksum(&text))
+}
+
+fn checksum(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// All whole lines, and how many bytes they take. The last line may be torn; any other fault is an error.
+fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Line>, usize), Failure> {
+    let (mut lines, mut whole) = (Vec::new(), 0);
+    let mut rest = bytes;
+    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+        let line = parse_line(&rest[..end], lines.len() as u64).map_err(|what| {
+            Failure::input(
+                "journal::corrupt",
+                format!("{}:{}", path.display(), lines.len() + 1),
+                what,
+            )
+            .hint("the file was changed after it was written: start the run anew")
+        })?;
+        lines.push(line);
+        whole += end + 1;
+        rest = &rest[end + 1..];
+    }
+    Ok((lines, whole))
+}
+
+fn parse_line(bytes: &[u8], expected: u64) -> Result<Line, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let inner = text
+        .strip_prefix("{\"sum\":\"")
+        .and_then(|rest| rest.split_at_checked(16))
+        .and_then(|(sum, rest)| Some((sum, rest.strip_prefix("\",\"line\":")?.strip_suffix('}')?)));
+    let (sum, inner) = inner.ok_or("found no journal line")?;
+    if checksum(inner) != sum {
+        return Err("found a line that does not match its checksum".to_owned());
+    }
+    let line: Line = serde_json::from_str(inner).map_err(|error| error.to_string())?;
+    if line.seq != expected {
+        return Err(format!("found line number {}, expected {expected}", line.seq));
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_work_is_not_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path()).unwrap();
+        let value = 0.1 + 0.2;
+        assert_eq!(journal.once("a", || Ok(value)).unwrap(), value);
+        drop(journal);
+        let journal = Journal::reopen(folder.path()).unwrap();
+        let again: f64 = journal.once("a", || panic!("done already")).unwrap();
+        assert_eq!(again.to_bits(), value.to_bits());
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_at_any_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(JOURNAL);
+        let journal = Journal::create(folder.path()).unwrap();
+        journal.record("a", &1).unwrap();
+        let first = fs::metadata(&path).unwrap().len();
+        journal.record("b", &"ü").unwrap();
+        drop(journal);
+        let whole = fs::read(&path).unwrap();
+        for length in first..whole.len() as u64 {
+            fs::write(&path, &whole[..length as usize]).unwrap();
+            let journal = Journal::reopen(folder.path()).unwrap();
+            assert_eq!(journal.find::<i32>("a").unwrap(), Some(1));
+            assert_eq!(journal.find::<String>("b").unwrap(), None);
+            journal.record("b", &"ü").unwrap();
+            drop(journal);
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_changed_line_in_the_middle_is_an_error_with_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(JOURNAL);
+        let journal = Journal::create(folder.path()).unwrap();
+        journal.record("a", &1).unwrap();
+        journal.record("b", &2).unwrap();
+        journal.record("c", &3).unwrap();
+        drop(journal);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"value\":2", "\"value\":7")).unwrap();
+        let failure = Journal::reopen(folder.path()).err().unwrap();
+        assert_eq!(failure.code, "journal::corrupt");
+        assert!(failure.place.ends_with("journal.jsonl:2"), "{}", failure.place);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path()).unwrap();
+        journal.record("a", &1).unwrap();
+        assert_eq!(Journal::reopen(folder.path()).err().unwrap().code, "journal::locked");
+        drop(journal);
+        assert_eq!(Journal::create(folder.path()).err().unwrap().code, "journal::exists");
+        assert!(Journal::reopen(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_changed_result_file_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(folder.path()).unwrap();
+        let make = |value: i32| journal.once_in_file("test/x", || Ok(vec![value])).unwrap();
+        assert_eq!(make(1), [1]);
+        assert_eq!(make(2), [1]);
+        fs::write(folder.path().join("test/x.json"), "[9]").unwrap();
+        assert_eq!(make(3), [3]);
+    }
+}

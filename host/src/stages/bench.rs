@@ -1,0 +1,283 @@
+//! An open model with its splits and metrics: what turns weights into scores.
+
+use std::sync::Arc;
+
+use bomf_plugin_api::{
+    ByteOwner, Dtype, FuserSession, Member, Metric, Model, Predictions, Scores, SharedBytes, Table,
+    Tensor, TensorMut, TensorSpec,
+};
+use serde::{Deserialize, Serialize};
+
+use super::objectives::Score;
+use crate::diagnostics::Failure;
+use crate::timing::{Category, Timing};
+
+/// One number per score of the run: the loss first, then the metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// In the order of [`Bench::scores`].
+    pub values: Vec<f64>,
+}
+
+/// A metric that is open, and the names under which the run knows its scores.
+pub struct OpenMetric {
+    /// What messages call it.
+    pub plugin: String,
+    /// The metric.
+    pub metric: Box<dyn Metric>,
+    /// Names of its scores in its own words, in the order of the run's.
+    pub scores: Vec<String>,
+}
+
+/// The metrics of a run.
+pub struct Metrics {
+    open: Vec<OpenMetric>,
+    scores: Vec<Score>,
+}
+
+impl Metrics {
+    /// `scores` holds the loss, then those of each metric.
+    pub fn new(open: Vec<OpenMetric>, scores: Vec<Score>) -> Self {
+        Self { open, scores }
+    }
+
+    /// The loss, then the metrics' scores.
+    pub fn scores(&self) -> &[Score] {
+        &self.scores
+    }
+
+    /// Scores predictions that stand beside their examples.
+    pub fn evaluate(&self, examples: &Table<'_>, mean_loss: Option<f64>) -> Result<Evaluation, Failure> {
+        let (evaluation, _) = self.evaluate_with_signatures(examples, mean_loss)?;
+        Ok(evaluation)
+    }
+
+    /// Scores predictions, and says how each metric was computed.
+    pub fn evaluate_with_signatures(
+        &self,
+        examples: &Table<'_>,
+        mean_loss: Option<f64>,
+    ) -> Result<(Evaluation, Vec<String>), Failure> {
+        let loss = mean_loss.ok_or_else(|| {
+            Failure::run("model::no_loss", "the model", "found no loss, expected one: the split has labels")
+        })?;
+        let (mut values, mut signatures) = (vec![loss], Vec::new());
+        for open in &self.open {
+            let scores = open.metric.score(examples).map_err(|e| Failure::plugin(&open.plugin, &e))?;
+            for name in &open.scores {
+                values.push(finite(&scores, name, &open.plugin)?);
+            }
+            signatures.push(scores.signature);
+        }
+        Ok((Evaluation { values }, signatures))
+    }
+}
+
+fn finite(scores: &Scores, name: &str, plugin: &str) -> Result<f64, Failure> {
+    match scores.get(name) {
+        Some(value) if value.is_finite() => Ok(value),
+        found => Err(Failure::run(
+            "metric::value",
+            plugin,
+            format!("score `{name}`: found {found:?}, expected a finite number"),
+        )),
+    }
+}
+
+/// A model with its splits.
+pub struct Bench<'a> {
+    model: Box<dyn Model>,
+    backend: String,
+    splits: Vec<(String, Table<'a>)>,
+    metrics: &'a Metrics,
+    timing: &'a Timing,
+}
+
+impl<'a> Bench<'a> {
+    /// Takes a model that is open already.
+    pub fn new(model: Box<dyn Model>, backend: &str, metrics: &'a Metrics, timing: &'a Timing) -> Self {
+        Self { model, backend: backend.to_owned(), splits: Vec::new(), metrics, timing }
+    }
+
+    /// Hands a split to the model.
+    pub fn add_split(&mut self, name: &str, examples: Table<'a>) -> Result<(), Failure> {
+        let info = self.timing.measure(Category::Prediction, || self.model.add_split(name, &examples));
+        let info = info.map_err(|error| self.fault(&error))?;
+        tracing::info!(
+            "{name}: {} examples, {} tokens, longest {}, {} cut",
+            info.examples,
+            info.tokens,
+            info.longest,
+            info.truncated
+        );
+        self.splits.push((name.to_owned(), examples));
+        Ok(())
+    }
+
+    /// The model itself.
+    pub fn model(&mut self) -> &mut dyn Model {
+        &mut *self.model
+    }
+
+    /// An error of the model, with its backend's name.
+    pub fn fault(&self, error: &bomf_plugin_api::PluginError) -> Failure {
+        Failure::plugin(&self.backend, error)
+    }
+
+    /// Loads weights.
+    pub fn load(&mut self, weights: &[Tensor]) -> Result<(), Failure> {
+        let loaded = self.timing.measure(Category::Prediction, || self.model.load(weights));
+        loaded.map_err(|error| self.fault(&error))
+    }
+
+    /// Predicts a split with the loaded weights.
+    pub fn predict(&mut self, split: &str) -> Result<Predictions, Failure> {
+        let predictions = self.timing.measure(Category::Prediction, || self.model.predict(split));
+        predictions.map_err(|error| self.fault(&error))
+    }
+
+    /// Predicts and scores a split with the loaded weights.
+    pub fn evaluate(&mut self, split: &str) -> Result<Evaluation, Failure> {
+        let predictions = self.predict(split)?;
+        let examples = self.beside(split, &predictions)?;
+        self.timing.measure(Category::Metrics, || {
+            self.metrics.evaluate(&examples, predictions.mean_loss)
+        })
+    }
+
+    /// The examples of a split with predictions beside them.
+    pub fn beside<'b>(&'b self, split: &str, predictions: &'b Predictions) -> Result<Table<'b>, Failure> {
+        let examples = self.splits.iter().find(|(name, _)| name == split).map(|(_, table)| table);
+        let examples = examples.expect("a split is predicted after it was added");
+        examples
+            .borrow()
+            .with_table(predictions.table.borrow())
+            .map_err(|error| self.fault(&error))
+    }
+}
+
+/// Room for one set of weights, used again and again.
+pub struct WeightsBuffer {
+    specs: Vec<TensorSpec>,
+    slab: Arc<Slab>,
+}
+
+struct Slab(Vec<u8>);
+
+impl ByteOwner for Slab {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl WeightsBuffer {
+    /// Room for tensors of these names and shapes, all f32.
+    pub fn new(specs: Vec<TensorSpec>) -> Self {
+        let specs: Vec<TensorSpec> =
+            specs.into_iter().map(|spec| TensorSpec { dtype: Dtype::F32, ..spec }).collect();
+        Self { specs, slab: Arc::new(Slab(Vec::new())) }
+    }
+
+    /// Lets `fill` write all tensors, and returns them as shared tensors.
+    ///
+    /// The memory is used again once nobody holds the tensors of the call before.
+    pub fn fill<E>(
+        &mut self,
+        fill: impl FnOnce(&mut [TensorMut<'_>]) -> Result<(), E>,
+    ) -> Result<Vec<Tensor>, E> {
+        let sizes: Vec<usize> = self.specs.iter().map(|spec| spec.bytes().unwrap_or(0)).collect();
+        let total = sizes.iter().sum();
+        if Arc::get_mut(&mut self.slab).is_none_or(|slab| slab.0.len() != total) {
+            self.slab = Arc::new(Slab(vec![0; total]));
+        }
+        let slab = Arc::get_mut(&mut self.slab).expect("checked or made above");
+        let mut rest = slab.0.as_mut_slice();
+        let mut out = Vec::with_capacity(sizes.len());
+        for (spec, &size) in self.specs.iter().zip(&sizes) {
+            let (part, tail) = rest.split_at_mut(size);
+            rest = tail;
+            out.push(TensorMut::new(spec.clone(), part).expect("the part has the size of its spec"));
+        }
+        fill(&mut out)?;
+        drop(out);
+        let shared = SharedBytes::from_owner(Arc::clone(&self.slab) as Arc<dyn ByteOwner>);
+        let mut start = 0;
+        let tensors = self.specs.iter().zip(&sizes).map(|(spec, &size)| {
+            let data = shared.slice(start..start + size).expect("the slab holds all tensors");
+            start += size;
+            Tensor::new(spec.clone(), data).expect("the slice has the size of its spec")
+        });
+        Ok(tensors.collect())
+    }
+}
+
+/// Members in a fuser's session, and room for what comes out.
+pub struct Fusion {
+    session: Box<dyn FuserSession>,
+    fuser: String,
+    members: usize,
+    buffer: WeightsBuffer,
+}
+
+impl Fusion {
+    /// Opens a session.
+    pub fn open(
+        fuser: &dyn bomf_plugin_api::Fuser,
+        name: &str,
+        members: Vec<Member>,
+        specs: Vec<TensorSpec>,
+    ) -> Result<Self, Failure> {
+        let count = members.len();
+        let session = fuser.open(members, Vec::new()).map_err(|e| Failure::plugin(name, &e))?;
+        let buffer = WeightsBuffer::new(specs);
+        Ok(Self { session, fuser: name.to_owned(), members: count, buffer })
+    }
+
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// The weights of these coefficients.
+    pub fn fuse(&mut self, coefficients: &[f64]) -> Result<Vec<Tensor>, Failure> {
+        let session = &mut self.session;
+        let fused = self.buffer.fill(|out| session.fuse(coefficients, out));
+        fused.map_err(|error| Failure::plugin(&self.fuser, &error))
+    }
+
+    /// The centred Gram matrix of the members, row by row.
+    pub fn gram(&mut self) -> Result<Vec<Vec<f64>>, Failure> {
+        let gram = self.session.gram().map_err(|error| Failure::plugin(&self.fuser, &error))?;
+        Ok(gram.chunks(self.members).map(<[f64]>::to_vec).collect())
+    }
+
+    /// The inner product of each member with a gradient.
+    pub fn project(&mut self, gradient: &[Tensor]) -> Result<Vec<f64>, Failure> {
+        self.session.project(gradient).map_err(|error| Failure::plugin(&self.fuser, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_is_used_again_when_nobody_holds_it() {
+        let spec = TensorSpec { name: "w".into(), dtype: Dtype::F16, shape: vec![2] };
+        let mut buffer = WeightsBuffer::new(vec![spec.clone(), spec]);
+        let mut fill = |value: f32| {
+            buffer
+                .fill(|out| out.iter_mut().try_for_each(|tensor| tensor.write_f32(&[value; 2])))
+                .unwrap()
+        };
+        let first = fill(1.0);
+        let place = first[0].data().as_ptr();
+        assert_eq!(first[1].to_f32().unwrap(), [1.0, 1.0]);
+        drop(first);
+        let second = fill(2.0);
+        assert_eq!(second[0].data().as_ptr(), place);
+        let third = fill(3.0);
+        assert_ne!(third[0].data().as_ptr(), place);
+        assert_eq!(second[0].to_f32().unwrap(), [2.0, 2.0]);
+    }
+}

@@ -1,0 +1,240 @@
+//! Each method gets the same members and the same ceiling of evaluations, and searches for coefficients.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use bomf_plugin_api::{
+    Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bench::{Bench, Evaluation, Fusion, WeightsBuffer};
+use super::objectives::{Choice, Score, choose};
+use super::study::{End, Search};
+use super::trajectory::describe;
+use super::{Run, VALIDATION};
+use crate::data::order::batches;
+use crate::diagnostics::Failure;
+use crate::timing::Category;
+
+/// One way to get from the members to one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodPlan {
+    /// What reports call it.
+    pub name: String,
+    /// The optimizer that searches.
+    pub optimizer: String,
+    /// Its options.
+    pub options: Value,
+    /// Positions of its objectives among the run's scores.
+    pub objectives: Vec<usize>,
+    /// Most evaluations.
+    pub ceiling: u64,
+    /// Whether the optimizer wants the members' Gram matrix.
+    pub needs_gram: bool,
+}
+
+/// One point that a method tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FuseTrial {
+    /// One coefficient per member.
+    pub coefficients: Vec<f64>,
+    /// Scores on the validation split, in the order of the run's; `None` for a gradient or a failure.
+    pub evaluation: Option<Evaluation>,
+    /// Why it failed.
+    pub failed: Option<String>,
+    /// Whether the same coefficients had been evaluated before.
+    pub cached: bool,
+}
+
+/// What a method came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MethodResult {
+    /// What reports call it.
+    pub name: String,
+    /// All that it tried, in order.
+    pub trials: Vec<FuseTrial>,
+    /// Most evaluations it could have used.
+    pub ceiling: u64,
+    /// Why it ended before the ceiling, if it did.
+    pub ended: Option<String>,
+    /// Position of the trial that it ends with.
+    pub chosen: usize,
+}
+
+impl MethodResult {
+    /// The trial that the method ends with.
+    pub fn chosen(&self) -> &FuseTrial {
+        &self.trials[self.chosen]
+    }
+
+    /// How many trials needed no evaluation.
+    pub fn cache_hits(&self) -> usize {
+        self.trials.iter().filter(|trial| trial.cached).count()
+    }
+}
+
+/// Model, members and all that was evaluated so far.
+pub struct Workshop<'a, 'b> {
+    /// The run.
+    pub run: &'a Run<'a>,
+    /// The model with its splits.
+    pub bench: &'b mut Bench<'a>,
+    /// The members.
+    pub fusion: &'b mut Fusion,
+    /// Rows of the batches for gradients.
+    pub batch_size: u64,
+    /// Scores of the coefficients that were tried, by their bits.
+    pub known: HashMap<Vec<u64>, Evaluation>,
+}
+
+fn bits(coefficients: &[f64]) -> Vec<u64> {
+    // Adding zero turns -0.0 into 0.0: they fuse to the same weights.
+    coefficients.iter().map(|c| (c + 0.0).to_bits()).collect()
+}
+
+impl Workshop<'_, '_> {
+    /// The weights of these coefficients, loaded into the model; returns them too.
+    pub fn load(&mut self, coefficients: &[f64]) -> Result<Vec<Tensor>, Failure> {
+        let weights = self.run.timing.measure(Category::Fusion, || self.fusion.fuse(coefficients))?;
+        self.bench.load(&weights)?;
+        Ok(weights)
+    }
+
+    /// Scores on the validation split. Coefficients that were evaluated before are not evaluated again.
+    fn evaluate(&mut self, coefficients: &[f64]) -> Result<FuseTrial, Failure> {
+        let mut trial = FuseTrial {
+            coefficients: coefficients.to_vec(),
+            evaluation: None,
+            failed: None,
+            cached: false,
+        };
+        if let Some(known) = self.known.get(&bits(coefficients)) {
+            return Ok(FuseTrial { evaluation: Some(known.clone()), cached: true, ..trial });
+        }
+        let evaluated = self.load(coefficients).and_then(|_| self.bench.evaluate(VALIDATION));
+        match evaluated {
+            Ok(evaluation) => trial.evaluation = Some(evaluation),
+            Err(failure) if failure.is_plugin_failure() => {
+                tracing::warn!("an evaluation failed: {failure}");
+                trial.failed = Some(failure.to_string());
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(trial)
+    }
+
+    /// The gradient of the loss with respect to the coefficients, on one batch of a split.
+    fn gradient(&mut self, coefficients: &[f64], split: &str, batch: u64) -> Result<(f64, Vec<f64>), Failure> {
+        self.load(coefficients)?;
+        let rows = self.bench.rows(split)?;
+        let rows = batches(rows, self.batch_size, self.run.seed, batch);
+        let loss = self.run.timing.measure(Category::Training, || self.bench.model().gradient(split, &rows));
+        let loss = loss.map_err(|error| self.bench.fault(&error))?;
+        let mut buffer = WeightsBuffer::new(self.bench.model().trainable());
+        let gradient = buffer.fill(|out| self.bench.model().read_gradient(out));
+        let gradient = gradient.map_err(|error| self.bench.fault(&error))?;
+        let projected = self.run.timing.measure(Category::Fusion, || self.fusion.project(&gradient))?;
+        Ok((loss, projected))
+    }
+
+    fn outcome(&mut self, trial: &Trial, objectives: &[usize]) -> Result<(FuseTrial, Outcome), Failure> {
+        let Some(Coordinate::Simplex(coefficients)) = trial.suggestion.point.first() else {
+            unreachable!("the space has one simplex, and points were checked against it")
+        };
+        if let Request::Gradient { split, batch } = &trial.suggestion.request {
+            let (loss, gradient) = self.gradient(coefficients, split, *batch)?;
+            let done = FuseTrial {
+                coefficients: coefficients.clone(),
+                evaluation: None,
+                failed: None,
+                cached: false,
+            };
+            return Ok((done, Outcome::Gradient { loss, gradient }));
+        }
+        let done = self.evaluate(coefficients)?;
+        let outcome = match (&done.evaluation, &done.failed) {
+            (Some(evaluation), _) => Outcome::Finished {
+                values: objectives.iter().map(|&index| evaluation.values[index]).collect(),
+                noise: None,
+            },
+            (None, why) => Outcome::Failed { why: why.clone().unwrap_or_default() },
+        };
+        Ok((done, outcome))
+    }
+}
+
+/// Lets one method search.
+pub fn fuse(
+    workshop: &mut Workshop<'_, '_>,
+    plan: &MethodPlan,
+    optimizer: Box<dyn Optimizer>,
+    objectives: &[Objective],
+    choice: &Choice,
+) -> Result<MethodResult, Failure> {
+    let run = workshop.run;
+    let members = workshop.fusion.members();
+    let space = vec![Parameter {
+        name: "coefficients".to_owned(),
+        domain: Domain::Simplex { dimension: members },
+    }];
+    let mut study = Study::new(space, plan.objectives.iter().map(|&i| objectives[i].clone()).collect());
+    if plan.needs_gram {
+        study.gram = Some(run.timing.measure(Category::Fusion, || workshop.fusion.gram())?);
+    }
+    let key = format!("fuse/{}", plan.name);
+    let progress = run.progress.stage(&key, plan.ceiling);
+    let trials = RefCell::new(Vec::<FuseTrial>::new());
+    let mut search = Search {
+        key: key.clone(),
+        optimizer_name: plan.optimizer.clone(),
+        optimizer,
+        study,
+        ceiling: plan.ceiling,
+        run,
+    };
+    let end = search.run(|_, trial, _| {
+        let (done, outcome): (FuseTrial, Outcome) = run
+            .journal
+            .once(&format!("{key}/trial/{}", trial.id), || workshop.outcome(trial, &plan.objectives))?;
+        progress.advance(1, &summary(run.metrics.scores(), &done));
+        if let Some(evaluation) = &done.evaluation {
+            workshop.known.insert(bits(&done.coefficients), evaluation.clone());
+        }
+        trials.borrow_mut().push(done);
+        Ok(outcome)
+    })?;
+    progress.finish();
+    let trials = trials.into_inner();
+    let ended = match end {
+        End::Budget => None,
+        End::Done(why) => Some(why),
+    };
+    let chosen = pick(run.metrics.scores(), objectives, &trials, choice)
+        .ok_or_else(|| nothing_worked(&plan.name, &trials))?;
+    Ok(MethodResult { name: plan.name.clone(), trials, ceiling: plan.ceiling, ended, chosen })
+}
+
+fn pick(scores: &[Score], objectives: &[Objective], trials: &[FuseTrial], choice: &Choice) -> Option<usize> {
+    let (positions, points): (Vec<usize>, Vec<Vec<f64>>) = trials
+        .iter()
+        .enumerate()
+        .filter_map(|(position, trial)| Some((position, trial.evaluation.as_ref()?.values.clone())))
+        .unzip();
+    choose(scores, objectives, &points, choice).map(|index| positions[index])
+}
+
+fn summary(scores: &[Score], trial: &FuseTrial) -> String {
+    match (&trial.evaluation, &trial.failed) {
+        (Some(evaluation), _) => describe(scores, evaluation),
+        (None, Some(why)) => format!("failed: {why}"),
+        (None, None) => "gradient".to_owned(),
+    }
+}
+
+fn nothing_worked(method: &str, trials: &[FuseTrial]) -> Failure {
+    let why = trials.iter().find_map(|trial| trial.failed.clone());
+    let why = why.unwrap_or_else(|| "it evaluated no point".to_owned());
+    Failure::run("fuse::no_point", format!("method `{method}`"), format!("found no point that could be scored: {why}"))
+}

@@ -1,0 +1,94 @@
+//! Weights in safetensors files: mapped, checked, handed on without a copy.
+#![expect(unsafe_code, reason = "mapping a file into memory")]
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use bomf_plugin_api::{ByteOwner, Dtype, SharedBytes, Tensor, TensorSpec};
+use memmap2::Mmap;
+use safetensors::SafeTensors;
+
+use crate::diagnostics::Failure;
+
+struct Mapped(Mmap);
+
+impl ByteOwner for Mapped {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The tensors of a safetensors file, sorted by name. They stay in the file, which is mapped as long as one of them lives.
+pub fn open(path: &Path) -> Result<Vec<Tensor>, Failure> {
+    let place = path.display().to_string();
+    let fault = |what: String| {
+        Failure::input("weights::file", &place, what).hint("the file is broken or was cut: make it anew")
+    };
+    let file = File::open(path).map_err(|error| fault(error.to_string()))?;
+    // SAFETY: the file was written whole and renamed into place; nothing in this program changes it afterwards. Should
+    // another program cut it, reads fault (SIGBUS) but no invariant of ours is broken: the bytes are only ever numbers.
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| fault(error.to_string()))?;
+    let owner: Arc<dyn ByteOwner> = Arc::new(Mapped(map));
+    let parsed = SafeTensors::deserialize(owner.bytes()).map_err(|error| fault(error.to_string()))?;
+    let whole = SharedBytes::from_owner(Arc::clone(&owner));
+    let start = owner.bytes().as_ptr() as usize;
+    let mut tensors = Vec::new();
+    for (name, view) in parsed.iter() {
+        let dtype = dtype(view.dtype())
+            .ok_or_else(|| fault(format!("tensor `{name}`: found {:?}, which is not known", view.dtype())))?;
+        let offset = view.data().as_ptr() as usize - start;
+        let data = whole.slice(offset..offset + view.data().len()).map_err(|e| fault(e.message))?;
+        let spec = TensorSpec { name: name.to_owned(), dtype, shape: view.shape().to_vec() };
+        tensors.push(Tensor::new(spec, data).map_err(|e| fault(e.message))?);
+    }
+    tensors.sort_by(|a, b| a.spec().name.cmp(&b.spec().name));
+    Ok(tensors)
+}
+
+/// The tensors of a file in the order of `specs`, which they have to match in name and shape.
+pub fn open_as(path: &Path, specs: &[TensorSpec]) -> Result<Vec<Tensor>, Failure> {
+    let tensors = open(path)?;
+    let place = path.display().to_string();
+    let fault = |what: String| {
+        Failure::input("weights::mismatch", &place, what)
+            .hint("all members have to be weights of the model that the configuration names")
+    };
+    if let Some(extra) = tensors.iter().find(|t| !specs.iter().any(|s| s.name == t.spec().name)) {
+        return Err(fault(format!("found the tensor `{}`, which the model does not train", extra.spec().name)));
+    }
+    specs
+        .iter()
+        .map(|spec| {
+            let found = tensors
+                .binary_search_by(|tensor| tensor.spec().name.as_str().cmp(&spec.name))
+                .map(|position| tensors[position].clone())
+                .map_err(|_| fault(format!("found no tensor `{}`, expected one", spec.name)))?;
+            if found.spec().shape != spec.shape {
+                return Err(fault(format!(
+                    "tensor `{}`: found the shape {:?}, expected {:?}",
+                    spec.name,
+                    found.spec().shape,
+                    spec.shape
+                )));
+            }
+            Ok(found)
+        })
+        .collect()
+}
+
+fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
+    Some(match dtype {
+        safetensors::Dtype::F32 => Dtype::F32,
+        safetensors::Dtype::F16 => Dtype::F16,
+        safetensors::Dtype::BF16 => Dtype::Bf16,
+        safetensors::Dtype::F64 => Dtype::F64,
+        safetensors::Dtype::I64 => Dtype::I64,
+        safetensors::Dtype::I32 => Dtype::I32,
+        safetensors::Dtype::I16 => Dtype::I16,
+        safetensors::Dtype::I8 => Dtype::I8,
+        safetensors::Dtype::U8 => Dtype::U8,
+        safetensors::Dtype::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}
