@@ -54,3 +54,5 @@ pub use options::{AcquisitionKind, GpOptions, SimplexOption};
 
 bomf_plugin_api::export_plugin!(optimizer: GpOptimizer);
 
+#[cfg(test)]
+mod tests;

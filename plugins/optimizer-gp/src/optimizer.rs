@@ -8,7 +8,9 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use crate::acquisition::{Acquisition, Baseline, LogEi, MOST_OBJECTIVES, Surrogate, log_nehvi};
+use crate::acquisition::{
+    Acquisition, Baseline, Feasible, LogEi, MOST_OBJECTIVES, Surrogate, log_nehvi,
+};
 use crate::design::Design;
 use crate::fit::{Prior, fit};
 use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
@@ -175,7 +177,8 @@ impl GpOptimizer {
         if let Some(member) = design.members.iter().find(|point| !is_taken(&taken, point)) {
             return Some(member.clone());
         }
-        let wanted = design.members.len() + self.options.initial;
+        let unless_given = if design.members.is_empty() { 3 } else { 1 };
+        let wanted = design.members.len() + self.options.initial.unwrap_or(unless_given);
         (history.trials < wanted)
             .then(|| design.filling(history.trials as u64))
             .filter(|point| !is_taken(&taken, point))
@@ -288,15 +291,15 @@ impl GpOptimizer {
             return Ok(None);
         }
         let mut generator = self.generator(history.trials);
-        // 1. Posteriors, with failed trials taken for as bad as the worst seen: they are avoided, and fits do not see them.
+        // 1. Posteriors.
         let posteriors = models
             .outputs
             .iter()
-            .map(|output| output.posterior(&history.failed))
+            .map(|output| output.posterior(&[]))
             .collect::<Result<Vec<Gp>>>()?;
 
         // 2. Acquisition.
-        let acquisition: Box<dyn Acquisition> = match models.goal {
+        let mut acquisition: Box<dyn Acquisition> = match models.goal {
             Goal::Hypervolume => {
                 let references = references(models, history, objectives);
                 let surrogates: Vec<Surrogate> = posteriors
@@ -322,6 +325,16 @@ impl GpOptimizer {
                 Box::new(expecting(&models.outputs[0], &posteriors[0], history)?)
             }
         };
+
+        if !history.failed.is_empty() {
+            let dimensions = space.prior_dimensions();
+            acquisition = Box::new(Feasible::new(
+                acquisition,
+                &dimensions,
+                &history.points,
+                &history.failed,
+            ));
+        }
 
         // 3. Its best point.
         let incumbents = incumbents(&posteriors, history)?;
@@ -352,32 +365,15 @@ impl GpOptimizer {
 }
 
 impl Output {
-    /// The posterior given what was seen, and the worst of it at `failed`.
-    fn posterior(&self, failed: &[Vec<f64>]) -> Result<Gp> {
-        let worst = self
-            .data
-            .outcomes
-            .iter()
-            .copied()
-            .fold(f64::INFINITY, f64::min);
-        self.conditioned(
-            &self.hyperparameters,
-            failed.iter().map(|point| (point.clone(), worst)),
-        )
-    }
-
-    fn conditioned(
-        &self,
-        hyperparameters: &Hyperparameters,
-        more: impl Iterator<Item = (Vec<f64>, f64)>,
-    ) -> Result<Gp> {
+    /// The posterior given what was seen, and `more` points taken for what they are expected to be.
+    fn posterior(&self, more: &[(Vec<f64>, f64)]) -> Result<Gp> {
         let mut data = self.data.clone();
         for (point, outcome) in more {
-            data.points.push(point);
-            data.outcomes.push(outcome);
+            data.points.push(point.clone());
+            data.outcomes.push(*outcome);
             data.noise.push(None);
         }
-        let gp = Gp::condition(hyperparameters, &data)?;
+        let gp = Gp::condition(&self.hyperparameters, &data)?;
         if gp.jitter > 0.0 {
             tracing::warn!(
                 "the covariance of {} points needed a jitter of {:.0e}",
@@ -391,25 +387,18 @@ impl Output {
 
 /// LogEI; pending points are taken to turn out as the model expects them to.
 fn expecting(output: &Output, posterior: &Gp, history: &History) -> Result<LogEi> {
-    let worst = output
-        .data
-        .outcomes
-        .iter()
-        .copied()
-        .fold(f64::INFINITY, f64::min);
-    let failed = history.failed.iter().map(|point| (point.clone(), worst));
-    let pending = history
+    let pending: Vec<_> = history
         .pending
         .iter()
-        .map(|point| (point.clone(), posterior.predict(point).0));
-    let gp = output.conditioned(&output.hyperparameters, failed.chain(pending))?;
+        .map(|point| (point.clone(), posterior.predict(point).0))
+        .collect();
     let known: Vec<_> = history
         .points
         .iter()
         .chain(&history.pending)
         .cloned()
         .collect();
-    Ok(LogEi::over_best_mean(gp, &known))
+    Ok(LogEi::over_best_mean(output.posterior(&pending)?, &known))
 }
 
 /// Reference values in standard units: those of the objectives where they are given, else a tenth of the front's range

@@ -9,10 +9,10 @@ use serde::Deserialize;
 pub struct GpOptions {
     /// What makes a point worth trying.
     pub acquisition: AcquisitionKind,
-    /// Points that fill the space before the model takes over; on a simplex they come after the members and their
-    /// uniform average.
+    /// Points that fill the space before the model takes over: 3 unless given. Where there are coefficients these points
+    /// come after the members and their uniform average, and there is 1 unless given.
     #[schemars(range(min = 0, max = 10000))]
-    pub initial: usize,
+    pub initial: Option<usize>,
     /// How coefficients are modelled and searched.
     pub simplex: SimplexOption,
     /// Quasi-Monte-Carlo draws per acquisition value, with several objectives.
@@ -34,7 +34,7 @@ impl Default for GpOptions {
     fn default() -> Self {
         Self {
             acquisition: AcquisitionKind::Auto,
-            initial: 3,
+            initial: None,
             simplex: SimplexOption::Shares,
             samples: 128,
             raw_samples: 512,

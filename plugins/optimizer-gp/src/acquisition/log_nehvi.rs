@@ -134,14 +134,13 @@ impl<const M: usize> LogNehvi<M> {
         // 2. Smoothed improvement per sample, and its slope in each drawn value: [M][samples].
         let samples = self.starts.len() - 1;
         let mut total = 0.0;
-        let mut slopes = vec![vec![0.0; samples]; M];
-        for s in 0..samples {
+        let mut slopes: Vec<Vec<f64>> = (0..M).map(|_| Vec::with_capacity(samples)).collect();
+        for (s, range) in self.starts.windows(2).enumerate() {
             let y: [f64; M] = std::array::from_fn(|o| draws[o].values[s]);
-            let (improvement, slope) =
-                improvement(&self.cells[self.starts[s]..self.starts[s + 1]], &y);
+            let (improvement, slope) = improvement(&self.cells[range[0]..range[1]], &y);
             total += improvement;
-            for o in 0..M {
-                slopes[o][s] = slope[o];
+            for (of_objective, slope) in slopes.iter_mut().zip(slope) {
+                of_objective.push(slope);
             }
         }
 

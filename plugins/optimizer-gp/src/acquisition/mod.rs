@@ -1,8 +1,10 @@
 //! How much a point promises: functions of a posterior, with gradients.
 
+mod feasible;
 mod log_ei;
 mod log_nehvi;
 
+pub use feasible::Feasible;
 pub use log_ei::LogEi;
 pub use log_nehvi::{Baseline, MOST_OBJECTIVES, Surrogate, log_nehvi};
 
