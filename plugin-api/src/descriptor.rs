@@ -150,7 +150,12 @@ impl ScoreDescriptor {
 
     fn new(name: String, direction: Direction, low: f64, high: f64) -> Self {
         let range = (low.is_finite() && high.is_finite()).then_some((low, high));
-        Self { name, direction, range, per_example: false }
+        Self {
+            name,
+            direction,
+            range,
+            per_example: false,
+        }
     }
 
     /// Says that the score is the mean of values per example, which the metric returns too.

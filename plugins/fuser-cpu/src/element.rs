@@ -1,0 +1,271 @@
+//! Stored numbers and the numbers that sums are made of. All loops over them vectorise.
+
+use bomf_plugin_api::Dtype;
+
+/// A type that sums are made in.
+pub trait Sum: Copy + Default + Send + Sync {
+    /// From an f64 coefficient.
+    fn from_f64(value: f64) -> Self;
+    /// Half an addition: `self + coefficient * value`, rounded twice (no fused multiply-add), so that every machine gives
+    /// the same bits.
+    fn add(self, coefficient: Self, value: Self) -> Self;
+    /// As f32.
+    fn to_f32(self) -> f32;
+    /// As f64.
+    fn to_f64(self) -> f64;
+}
+
+impl Sum for f32 {
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    #[inline(always)]
+    fn add(self, coefficient: Self, value: Self) -> Self {
+        self + coefficient * value
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Sum for f64 {
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn add(self, coefficient: Self, value: Self) -> Self {
+        self + coefficient * value
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// A stored element of `N` little-endian bytes.
+pub trait Element<S, const N: usize> {
+    /// The number behind the bytes.
+    fn read(bytes: [u8; N]) -> S;
+    /// The bytes of a number, rounded to nearest even.
+    fn write(value: S) -> [u8; N];
+}
+
+/// IEEE 754 binary32.
+pub struct F32;
+/// The upper half of a binary32.
+pub struct Bf16;
+/// IEEE 754 binary16.
+pub struct F16;
+/// IEEE 754 binary64.
+pub struct F64;
+
+impl<S: Sum + FromF32> Element<S, 4> for F32 {
+    #[inline(always)]
+    fn read(bytes: [u8; 4]) -> S {
+        S::from_f32(f32::from_le_bytes(bytes))
+    }
+
+    #[inline(always)]
+    fn write(value: S) -> [u8; 4] {
+        value.to_f32().to_le_bytes()
+    }
+}
+
+impl<S: Sum + FromF32> Element<S, 2> for Bf16 {
+    #[inline(always)]
+    fn read(bytes: [u8; 2]) -> S {
+        S::from_f32(f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+    }
+
+    #[inline(always)]
+    fn write(value: S) -> [u8; 2] {
+        f32_to_bf16(value.to_f32()).to_le_bytes()
+    }
+}
+
+impl<S: Sum + FromF32> Element<S, 2> for F16 {
+    #[inline(always)]
+    fn read(bytes: [u8; 2]) -> S {
+        S::from_f32(f16_to_f32(u16::from_le_bytes(bytes)))
+    }
+
+    #[inline(always)]
+    fn write(value: S) -> [u8; 2] {
+        f32_to_f16(value.to_f32()).to_le_bytes()
+    }
+}
+
+impl<S: Sum> Element<S, 8> for F64 {
+    #[inline(always)]
+    fn read(bytes: [u8; 8]) -> S {
+        S::from_f64(f64::from_le_bytes(bytes))
+    }
+
+    #[inline(always)]
+    fn write(value: S) -> [u8; 8] {
+        value.to_f64().to_le_bytes()
+    }
+}
+
+/// Numbers that every f32 fits into.
+pub trait FromF32 {
+    /// Without rounding.
+    fn from_f32(value: f32) -> Self;
+}
+
+impl FromF32 for f32 {
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+}
+
+impl FromF32 for f64 {
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        f64::from(value)
+    }
+}
+
+/// Without a branch, so that it vectorises: the exponent is rebased by a multiplication, which also makes subnormal
+/// numbers normal; infinities and NaNs get their exponent back.
+#[inline(always)]
+fn f16_to_f32(half: u16) -> f32 {
+    const REBASE: f32 = f32::from_bits((127 + 112) << 23);
+    let magnitude = u32::from(half & 0x7fff) << 13;
+    let special = if half & 0x7c00 == 0x7c00 {
+        0x7f80_0000
+    } else {
+        0
+    };
+    let bits = (f32::from_bits(magnitude) * REBASE).to_bits() | special;
+    f32::from_bits(bits | u32::from(half & 0x8000) << 16)
+}
+
+fn f32_to_f16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let sign = (bits >> 16 & 0x8000) as u16;
+    let magnitude = bits & 0x7fff_ffff;
+    if magnitude > 0x7f80_0000 {
+        return sign | 0x7e00;
+    }
+    if magnitude >= 0x4780_0000 {
+        return sign | 0x7c00;
+    }
+    if magnitude < 0x3880_0000 {
+        // Subnormal or zero: adding 0.5 aligns the last kept bit with the last bit of the sum, which rounds to even.
+        let aligned = f32::from_bits(magnitude) + 0.5;
+        return sign | (aligned.to_bits() - 0x3f00_0000) as u16;
+    }
+    let odd = magnitude >> 13 & 1;
+    sign | ((magnitude - 0x3800_0000 + 0xfff + odd) >> 13) as u16
+}
+
+#[inline(always)]
+fn f32_to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
+    if value.is_nan() {
+        (bits >> 16) as u16 | 0x40
+    } else {
+        rounded
+    }
+}
+
+/// Runs code for the element type behind a [`Dtype`]: `dispatch!(dtype, E, N => expression, else)`.
+macro_rules! dispatch {
+    ($dtype:expr, $element:ident, $size:ident => $body:expr, $otherwise:expr) => {
+        match $dtype {
+            Dtype::F32 => {
+                type $element = $crate::element::F32;
+                const $size: usize = 4;
+                $body
+            }
+            Dtype::Bf16 => {
+                type $element = $crate::element::Bf16;
+                const $size: usize = 2;
+                $body
+            }
+            Dtype::F16 => {
+                type $element = $crate::element::F16;
+                const $size: usize = 2;
+                $body
+            }
+            Dtype::F64 => {
+                type $element = $crate::element::F64;
+                const $size: usize = 8;
+                $body
+            }
+            _ => $otherwise,
+        }
+    };
+}
+pub(crate) use dispatch;
+
+/// Whether a type can be fused.
+pub fn is_fusable(dtype: Dtype) -> bool {
+    dispatch!(dtype, _E, _N => true, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the definition of binary16.
+    fn slow(half: u16) -> f64 {
+        let sign = if half >> 15 == 1 { -1.0 } else { 1.0 };
+        let (exponent, fraction) = (i32::from(half >> 10 & 0x1f), f64::from(half & 0x3ff));
+        match exponent {
+            0 => sign * fraction * 2f64.powi(-24),
+            31 if fraction == 0.0 => sign * f64::INFINITY,
+            31 => f64::NAN,
+            _ => sign * (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+        }
+    }
+
+    #[test]
+    fn every_half_is_read_by_its_definition_and_written_back() {
+        for half in 0..=u16::MAX {
+            let (found, expected) = (f16_to_f32(half), slow(half));
+            assert!(
+                f64::from(found) == expected || (found.is_nan() && expected.is_nan()),
+                "{half:#x}"
+            );
+            if !found.is_nan() {
+                assert_eq!(f32_to_f16(found), half);
+            }
+        }
+        assert!(f16_to_f32(f32_to_f16(f32::NAN)).is_nan());
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_even() {
+        for half in 0..0x7bffu16 {
+            let (low, high) = (f16_to_f32(half), f16_to_f32(half + 1));
+            let middle = low + (high - low) / 2.0;
+            assert_eq!(f32_to_f16(middle), half + (half & 1), "{half:#x}");
+            assert_eq!(f32_to_f16(f32::from_bits(middle.to_bits() - 1)), half);
+            assert_eq!(f32_to_f16(f32::from_bits(middle.to_bits() + 1)), half + 1);
+        }
+        assert_eq!(f32_to_f16(65519.0), 0x7bff);
+        assert_eq!(f32_to_f16(65520.0), 0x7c00);
+        assert_eq!(f32_to_bf16(1.0 + 1.0 / 256.0), 0x3f80);
+        assert_eq!(f32_to_bf16(1.0 + 3.0 / 256.0), 0x3f82);
+        assert_eq!(f32_to_bf16(f32::MAX), 0x7f80);
+    }
+}
