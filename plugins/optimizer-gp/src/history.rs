@@ -60,11 +60,10 @@ impl History {
                     history
                         .values
                         .push(normalised(&study.objectives, trial, values)?);
-                    history.noise.push(
-                        noise
-                            .as_deref()
-                            .map(|noise| variances(&study.objectives, noise)),
-                    );
+                    let noise = noise
+                        .as_deref()
+                        .map(|noise| variances(&study.objectives, trial, noise));
+                    history.noise.push(noise.transpose()?);
                     history.points.push(point);
                 }
                 Outcome::Failed { .. } => history.failed.push(point),
@@ -114,15 +113,23 @@ fn normalised(objectives: &[Objective], trial: &Trial, values: &[f64]) -> Result
 }
 
 /// Squares of standard deviations on the normalised scale; what is not finite counts as unknown later on.
-fn variances(objectives: &[Objective], noise: &[f64]) -> Vec<f64> {
+fn variances(objectives: &[Objective], trial: &Trial, noise: &[f64]) -> Result<Vec<f64>> {
+    if noise.len() != objectives.len() {
+        return Err(PluginError::input(format!(
+            "trial {}: found {} levels of noise, expected {}, one per objective",
+            trial.id,
+            noise.len(),
+            objectives.len()
+        )));
+    }
     let factor = |objective: &Objective| {
         objective
             .scale
             .map_or(1.0, |(zero, one)| 1.0 / (one - zero))
     };
-    objectives
+    Ok(objectives
         .iter()
         .zip(noise)
         .map(|(objective, sd)| (sd * factor(objective)).powi(2))
-        .collect()
+        .collect())
 }

@@ -34,6 +34,7 @@ pub mod cholesky;
 pub mod design;
 pub mod error;
 pub mod fit;
+mod goal;
 pub mod gp;
 pub mod history;
 pub mod kernel;

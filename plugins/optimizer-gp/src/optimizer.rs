@@ -1,26 +1,24 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Objective, Optimizer, PluginError, Result, Study,
-    Suggestion, Suggestions,
+    Component, Context, Descriptor, Kind, Objective, Optimizer, Result, Study, Suggestion,
+    Suggestions,
 };
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use crate::acquisition::{
-    Acquisition, Baseline, Feasible, LogEi, MOST_OBJECTIVES, Surrogate, log_nehvi,
-};
+use crate::acquisition::{Acquisition, Baseline, Feasible, LogEi, Surrogate, log_nehvi};
 use crate::design::Design;
 use crate::fit::{Prior, fit};
+use crate::goal::{Goal, references};
 use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
 use crate::history::History;
 use crate::memo::Memo;
-use crate::options::{AcquisitionKind, GpOptions, SimplexOption};
+use crate::options::{GpOptions, SimplexOption};
 use crate::parallel::ordered_map;
 use crate::pareto;
 use crate::search::{Effort, maximise};
-use crate::simplex;
 use crate::space::{SearchSpace, SimplexMode};
 
 /// Bayesian optimization with Gaussian processes.
@@ -103,47 +101,6 @@ impl Optimizer for GpOptimizer {
     }
 }
 
-/// What is to be improved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// The one objective, or the normalised sum of several.
-    Sum,
-    /// The hypervolume that all objectives dominate.
-    Hypervolume,
-    /// A random weighting of all objectives (ParEGO).
-    RandomWeights,
-}
-
-impl Goal {
-    fn of(kind: AcquisitionKind, objectives: &[Objective]) -> Result<Self> {
-        let count = objectives.len();
-        Ok(match kind {
-            AcquisitionKind::LogEi => Goal::Sum,
-            AcquisitionKind::Parego => Goal::RandomWeights,
-            AcquisitionKind::LogNehvi if (2..=MOST_OBJECTIVES).contains(&count) => {
-                Goal::Hypervolume
-            }
-            AcquisitionKind::LogNehvi => {
-                return Err(PluginError::input(format!(
-                    "acquisition: found `log_nehvi` with {count} objectives, expected 2 to {MOST_OBJECTIVES}"
-                ))
-                .hint("leave `acquisition` out: it then follows the number of objectives"));
-            }
-            AcquisitionKind::Auto => match count {
-                1 => Goal::Sum,
-                2..=MOST_OBJECTIVES => Goal::Hypervolume,
-                _ => {
-                    tracing::warn!(
-                        "{count} objectives are too many for boxes of hypervolume (at most {MOST_OBJECTIVES}): \
-                         each suggestion improves a random weighting instead (parego)"
-                    );
-                    Goal::RandomWeights
-                }
-            },
-        })
-    }
-}
-
 /// An encoded point, and the fits behind it.
 type Next = (Vec<f64>, Vec<Hyperparameters>);
 
@@ -207,40 +164,7 @@ impl GpOptimizer {
 
     /// Fits one model per value that the goal needs.
     fn fit(&self, goal: Goal, space: &SearchSpace, history: &History) -> Result<Models> {
-        let m = history.values.first().map_or(0, Vec::len);
-        let columns: Vec<(Vec<f64>, Vec<Option<f64>>)> = match goal {
-            Goal::Hypervolume => (0..m)
-                .map(|o| {
-                    let noise = history
-                        .noise
-                        .iter()
-                        .map(|n| n.as_ref().map(|n| n[o]))
-                        .collect();
-                    (history.objective(o), noise)
-                })
-                .collect(),
-            Goal::Sum => {
-                let sums = history
-                    .values
-                    .iter()
-                    .map(|values| values.iter().sum())
-                    .collect();
-                let noise = history
-                    .noise
-                    .iter()
-                    .map(|n| n.as_ref().map(|n| n.iter().sum()))
-                    .collect();
-                vec![(sums, noise)]
-            }
-            Goal::RandomWeights => {
-                let mut generator = self.generator(history.trials);
-                let weights = simplex::draw(m, &mut generator);
-                vec![(
-                    chebyshev(&history.values, &weights),
-                    vec![None; history.values.len()],
-                )]
-            }
-        };
+        let columns = goal.columns(history, &mut self.generator(history.trials));
         let prior = Prior::scaled_by(&space.prior_dimensions(), self.options.noise_floor);
         // Fits of another goal, or of another space, are no start.
         let warm = Some(&history.last_fits).filter(|fits| fits.len() == columns.len());
@@ -301,13 +225,14 @@ impl GpOptimizer {
         // 2. Acquisition.
         let mut acquisition: Box<dyn Acquisition> = match models.goal {
             Goal::Hypervolume => {
-                let references = references(models, history, objectives);
+                let references = references(history, objectives);
                 let surrogates: Vec<Surrogate> = posteriors
                     .iter()
+                    .zip(&models.outputs)
                     .zip(references)
-                    .map(|(gp, reference)| Surrogate {
+                    .map(|((gp, output), reference)| Surrogate {
                         gp: gp.clone(),
-                        reference,
+                        reference: output.standard.apply(reference),
                     })
                     .collect();
                 let baseline = Baseline {
@@ -401,35 +326,6 @@ fn expecting(output: &Output, posterior: &Gp, history: &History) -> Result<LogEi
     Ok(LogEi::over_best_mean(output.posterior(&pending)?, &known))
 }
 
-/// Reference values in standard units: those of the objectives where they are given, else a tenth of the front's range
-/// below its worst values (Ishibuchi et al. 2011; the same rule as BoTorch's).
-fn references(models: &Models, history: &History, objectives: &[Objective]) -> Vec<f64> {
-    let front = pareto::front(&history.values).expect("values were checked to be finite");
-    let spread = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-            (low.min(v), high.max(v))
-        })
-    };
-    (0..objectives.len())
-        .map(|o| {
-            let reference = objectives[o]
-                .reference
-                .map(|raw| objectives[o].normalise(raw));
-            let reference = reference.filter(|r| r.is_finite()).unwrap_or_else(|| {
-                let (low, high) = spread(&mut front.iter().map(|i| history.values[*i][o]));
-                let (least, most) = spread(&mut history.values.iter().map(|values| values[o]));
-                // A front of one value has no range; then that of all values counts, then the value's own size.
-                let range = [high - low, most - least, low.abs(), 1.0]
-                    .into_iter()
-                    .find(|range| *range > 0.0)
-                    .expect("the last is");
-                low - 0.1 * range
-            });
-            models.outputs[o].standard.apply(reference)
-        })
-        .collect()
-}
-
 /// Evaluated points that lead by posterior mean (a front, if there are several models), best sum first.
 fn incumbents(posteriors: &[Gp], history: &History) -> Result<Vec<Vec<f64>>> {
     let means: Vec<Vec<f64>> = history
@@ -458,37 +354,6 @@ fn incumbents(posteriors: &[Gp], history: &History) -> Result<Vec<Vec<f64>>> {
 /// Most points that a search looks around of.
 const FRONT_INCUMBENTS: usize = 20;
 const SUM_INCUMBENTS: usize = 5;
-
-/// Augmented Chebyshev distances to the best value of each objective, negated (Knowles 2006, ParEGO, with its 0.05); each
-/// objective is scaled to the range seen.
-fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
-    let m = weights.len();
-    let range = |o: usize| {
-        values
-            .iter()
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-                (low.min(v[o]), high.max(v[o]))
-            })
-    };
-    let ranges: Vec<_> = (0..m).map(range).collect();
-    values
-        .iter()
-        .map(|value| {
-            let gaps = (0..m).map(|o| {
-                let (low, high) = ranges[o];
-                if high > low {
-                    weights[o] * (high - value[o]) / (high - low)
-                } else {
-                    0.0
-                }
-            });
-            let (worst, sum) = gaps.fold((0.0_f64, 0.0), |(worst, sum), gap| {
-                (worst.max(gap), sum + gap)
-            });
-            -(worst + 0.05 * sum)
-        })
-        .collect()
-}
 
 /// How far encoded points may differ and still be the same.
 const SAME: f64 = 1e-9;

@@ -510,6 +510,13 @@ fn nan_missing_objectives_and_empty_spaces_are_refused() {
         "{error}"
     );
 
+    let ragged = Some(vec![0.1; 3]);
+    nan.trials[1].outcome = Outcome::Finished {
+        values: vec![0.5],
+        noise: ragged,
+    };
+    assert!(make(QUICK, 1, 0).suggest(&nan, 1).is_err());
+
     assert!(make(QUICK, 1, 0).suggest(&coefficients(2, 0), 1).is_err());
     assert!(make(QUICK, 1, 0).suggest(&study(vec![], 1), 1).is_err());
     let alone = r#"{"acquisition": "log_nehvi"}"#;

@@ -1,6 +1,7 @@
 //! How much a point promises: functions of a posterior, with gradients.
 
 mod feasible;
+mod joint;
 mod log_ei;
 mod log_nehvi;
 
