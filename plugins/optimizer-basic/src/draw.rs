@@ -41,7 +41,8 @@ pub(crate) fn between(low: f64, high: f64, scale: Scale, at: f64) -> f64 {
     }
     let value = match scale {
         Scale::Log => (low.ln() + at * (high.ln() - low.ln())).exp(),
-        _ => low + at * (high - low),
+        // Not low + at * (high - low): the range may be too large for a number.
+        _ => low * (1.0 - at) + high * at,
     };
     value.clamp(low, high)
 }

@@ -256,8 +256,9 @@ fn share(low: f64, high: f64, scale: Scale, x: f64) -> f64 {
         return 0.0;
     }
     match scale {
-        Scale::Log => (x / low).ln() / (high / low).ln(),
-        _ => (x - low) / (high - low),
+        Scale::Log => (x.ln() - low.ln()) / (high.ln() - low.ln()),
+        // Halves: the whole range may be too large for a number.
+        _ => (0.5 * x - 0.5 * low) / (0.5 * high - 0.5 * low),
     }
 }
 
@@ -267,8 +268,8 @@ fn value(low: f64, high: f64, scale: Scale, at: f64) -> f64 {
         return if at <= 0.0 { low } else { high };
     }
     let x = match scale {
-        Scale::Log => low * (at * (high / low).ln()).exp(),
-        _ => low + at * (high - low),
+        Scale::Log => (low.ln() + at * (high.ln() - low.ln())).exp(),
+        _ => low * (1.0 - at) + high * at,
     };
     x.clamp(low, high)
 }

@@ -4,6 +4,7 @@ use bomf_plugin_api::{
     Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter, Point, Scale,
     Study, Suggestion, Suggestions, check_point,
 };
+use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
@@ -332,6 +333,66 @@ fn odd_histories_get_sensible_suggestions() {
             walk(make(QUICK, 1, 0).as_mut(), &mut odd, 6, |_| {
                 Some(vec![0.1, 0.2])
             });
+        }
+    }
+}
+
+#[test]
+fn any_space_and_any_history_get_points_inside() {
+    let mut rng = ChaCha8Rng::seed_from_u64(77);
+    for round in 0..60 {
+        let domains = (0..rng.random_range(1..5))
+            .map(|_| match rng.random_range(0..7) {
+                0 => float(-1e308, 1.7e308),
+                1 => float(0.5, 0.5),
+                2 => Domain::Float {
+                    low: 1e-320,
+                    high: 1e308,
+                    scale: Scale::Log,
+                },
+                3 => Domain::Integer {
+                    low: i64::MIN,
+                    high: i64::MAX,
+                    scale: Scale::Linear,
+                },
+                4 => Domain::Integer {
+                    low: 1,
+                    high: i64::MAX,
+                    scale: Scale::Log,
+                },
+                5 => Domain::Choice {
+                    count: rng.random_range(1..6),
+                },
+                _ => Domain::Simplex {
+                    dimension: rng.random_range(1..7),
+                },
+            })
+            .collect();
+        let objectives = rng.random_range(1..7);
+        let mut any = study(domains, objectives);
+        let mut gp = make(
+            r#"{"raw_samples": 16, "restarts": 2, "samples": 8, "initial": 2}"#,
+            1,
+            round,
+        );
+        for _ in 0..14 {
+            let Suggestions::Points(found) = gp.suggest(&any, rng.random_range(1..4)).unwrap()
+            else {
+                break;
+            };
+            for suggestion in found {
+                let id = any.suggest(suggestion);
+                let values = (0..objectives)
+                    .map(|o| rng.random_range(0..3) as f64 * 10_f64.powi(o as i32 * 5))
+                    .collect();
+                let noise = rng.random::<bool>().then(|| vec![rng.random(); objectives]);
+                match rng.random_range(0..4) {
+                    0 => {}
+                    1 => any.trials[id as usize].outcome = Outcome::Failed { why: "test".into() },
+                    _ => any.trials[id as usize].outcome = Outcome::Finished { values, noise },
+                }
+            }
+            any.check().unwrap();
         }
     }
 }
