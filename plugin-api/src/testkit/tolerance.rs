@@ -12,3 +12,61 @@ pub const F16_ROUNDING: f64 = 4.9e-4;
 
 /// Relative error of f64 sums over a few thousand products.
 pub const F64_SUM: f64 = 1e-12;
+
+/// Statistics in f64 (metrics, means of losses), summed in another order or by another program.
+pub const STATISTIC: f64 = 1e-12;
+
+/// Logits and probabilities of two engines, or of two batchings: f32 matrix products of some hundred terms through a dozen
+/// layers.
+pub const F32_FORWARD: f64 = 1e-4;
+
+/// Mean losses in nats of two engines: f32 forward passes, averaged over rows.
+pub const F32_LOSS: f64 = 1e-5;
+
+/// Gradients of two engines, as a share of the gradient's norm: f32 products backwards through a dozen layers.
+pub const F32_GRADIENT: f64 = 1e-3;
+
+/// A directional derivative beside central differences of an f32 loss: the loss is rounded to 24 bits and divided by a step
+/// of some `1e-3`, and the loss bends within that step.
+pub const FINITE_DIFFERENCE: f64 = 2e-2;
+
+/// Whether two numbers differ by at most `tolerance`, absolute below 1 and relative above. NaN is close to nothing.
+pub fn is_close(found: f64, expected: f64, tolerance: f64) -> bool {
+    found == expected
+        || (found - expected).abs()
+            <= tolerance * found.abs().max(expected.abs()).clamp(1.0, f64::MAX)
+}
+
+/// Expects that two numbers differ by at most `tolerance`, absolute below 1 and relative above.
+///
+/// # Panics
+/// When they do not: says what they are and how far apart.
+#[track_caller]
+pub fn expect(found: f64, expected: f64, tolerance: f64, what: &str) {
+    assert!(
+        is_close(found, expected, tolerance),
+        "{what}: found {found}, expected {expected} within {tolerance:e}; they differ by {:e}",
+        (found - expected).abs()
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_apart_are_told_from_close_ones() {
+        assert!(is_close(1.0, 1.0 + 1e-13, STATISTIC));
+        assert!(!is_close(1.0, 1.0 + 1e-11, STATISTIC));
+        assert!(is_close(1e6, 1e6 + 1e-7, STATISTIC));
+        assert!(is_close(0.1, 0.1, 0.0) && !is_close(0.1, 0.1 + f64::EPSILON, 0.0));
+    }
+
+    #[test]
+    fn nan_is_close_to_nothing() {
+        assert!(!is_close(f64::NAN, f64::NAN, 1.0));
+        assert!(!is_close(f64::NAN, 0.0, 1.0));
+        assert!(!is_close(f64::INFINITY, 0.0, 1.0));
+        assert!(is_close(f64::INFINITY, f64::INFINITY, 0.0));
+    }
+}

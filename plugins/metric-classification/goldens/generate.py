@@ -1,6 +1,6 @@
 """Writes scikit-learn.json: what scikit-learn says about small splits.
 
-    python3 -m venv venv && venv/bin/pip install scikit-learn==1.9.0
+    python3 -m venv venv && venv/bin/pip install scikit-learn==1.7.2 numpy==2.4.6
     venv/bin/python generate.py > scikit-learn.json
 """
 
@@ -27,7 +27,7 @@ def drawn(rows, labels, right, missing=()):
 
 SPLITS = {
     "two labels": drawn(60, 2, 0.7),
-    "two labels, mostly wrong": drawn(40, 2, -1.0),
+    "two labels, guessed": drawn(40, 2, 0.0),
     "two labels, one row": (2, [1], [1]),
     "two labels, one wrong row": (2, [0], [1]),
     "two labels, all of class 0": (2, [0, 0, 0, 0], [0, 0, 0, 0]),

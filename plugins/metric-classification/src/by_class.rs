@@ -113,8 +113,11 @@ impl<R: Ratio> Component for ByClass<R> {
     type Options = ByClassOptions;
 
     fn describe() -> Descriptor {
-        Descriptor::new(Kind::Metric, R::NAME, R::SUMMARY)
-            .score(ScoreDescriptor::maximize(R::NAME, 0.0, 1.0))
+        Descriptor::new(Kind::Metric, R::NAME, R::SUMMARY).score(ScoreDescriptor::maximize(
+            R::NAME,
+            0.0,
+            1.0,
+        ))
     }
 
     fn new(options: ByClassOptions, _: &Context) -> Result<Self> {
