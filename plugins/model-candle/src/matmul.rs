@@ -121,12 +121,28 @@ pub fn multiply_rows(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, add: bool) {
         .enumerate()
         .for_each(|(index, out)| {
             let part = a.from_row(index * share, out.len() / columns);
-            if part.rows >= FEWEST_ROWS {
+            if columns < FEWEST_COLUMNS {
+                multiply_narrow(out, part, b, add);
+            } else if part.rows >= FEWEST_ROWS {
                 multiply(out, columns, part, b, 1.0, add);
             } else {
                 multiply_few(out, part, b, add);
             }
         });
+}
+
+/// Few columns, as a classifier has: element by element.
+fn multiply_narrow(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, add: bool) {
+    for row in 0..a.rows {
+        for column in 0..b.columns {
+            let terms = (0..a.columns).map(|i| {
+                a.data[row * a.row_stride + i * a.column_stride]
+                    * b.data[i * b.row_stride + column * b.column_stride]
+            });
+            let out = &mut out[row * b.columns + column];
+            *out = terms.sum::<f32>() + if add { *out } else { 0.0 };
+        }
+    }
 }
 
 /// Fewer rows than `gemm` treats as the others: zeros make up for them.
