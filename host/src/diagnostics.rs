@@ -39,8 +39,20 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, code: &'static str, place: impl ToString, message: impl Into<String>) -> Self {
-        Self { class, code, place: place.to_string(), message: message.into(), excerpt: None, hint: None }
+    fn new(
+        class: Class,
+        code: &'static str,
+        place: impl ToString,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            class,
+            code,
+            place: place.to_string(),
+            message: message.into(),
+            excerpt: None,
+            hint: None,
+        }
     }
 
     /// Something from outside is not as it has to be.
@@ -61,21 +73,29 @@ impl Failure {
         };
         let place = format!("plugin `{plugin}`");
         let failure = Self::new(class, "plugin::failed", place, error.message.clone());
-        Self { hint: error.hint.clone(), ..failure }
+        Self {
+            hint: error.hint.clone(),
+            ..failure
+        }
     }
 
     /// The user asked to stop.
     pub fn interrupted() -> Self {
-        Self::run("run::interrupted", "run", "stopped as asked, all that was finished is on disk")
-            .hint("the same command with `--resume` goes on from here")
+        Self::run(
+            "run::interrupted",
+            "run",
+            "stopped as asked, all that was finished is on disk",
+        )
+        .hint("the same command with `--resume` goes on from here")
     }
 
     /// A file could not be read or written.
     pub fn io(code: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let failure = Self::run(code, path.display(), error.to_string());
         match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => failure
-                .hint("make room on the disk, then go on with `--resume`: all that was finished is kept"),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => failure.hint(
+                "make room on the disk, then go on with `--resume`: all that was finished is kept",
+            ),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 failure.hint("name a folder that can be written to with `--out`")
             }
@@ -121,7 +141,10 @@ impl fmt::Display for Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let failure = Self::new(Class::Plugin, fault.code, fault.place, fault.message);
-        Self { hint: fault.hint, ..failure }
+        Self {
+            hint: fault.hint,
+            ..failure
+        }
     }
 }
 

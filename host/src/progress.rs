@@ -48,21 +48,40 @@ impl Progress {
     /// Progress on standard error.
     pub fn new(style: Style) -> Self {
         let terminal = style == Style::Human && std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { style, bars: MultiProgress::with_draw_target(target), terminal }
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self {
+            style,
+            bars: MultiProgress::with_draw_target(target),
+            terminal,
+        }
     }
 
     /// Begins a stage of so many steps.
     pub fn stage(&self, name: &str, total: u64) -> Stage<'_> {
         let bar = self.bars.add(ProgressBar::new(total));
-        let template = "{prefix:>18} {bar:24} {pos:>3}/{len:<3} {elapsed:>4} left {eta:<4} {wide_msg}";
+        let template =
+            "{prefix:>18} {bar:24} {pos:>3}/{len:<3} {elapsed:>4} left {eta:<4} {wide_msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.set_prefix(name.to_owned());
         if self.terminal {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
-        let state = State { done: 0, started: Instant::now(), said: None };
-        Stage { progress: self, name: name.to_owned(), total, bar, state: RefCell::new(state) }
+        let state = State {
+            done: 0,
+            started: Instant::now(),
+            said: None,
+        };
+        Stage {
+            progress: self,
+            name: name.to_owned(),
+            total,
+            bar,
+            state: RefCell::new(state),
+        }
     }
 
     /// Says one thing without tearing a bar.

@@ -17,7 +17,10 @@ pub struct Interval {
 pub fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> Interval {
     values.sort_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
-    Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) }
+    Interval {
+        low: quantile(&values, tail),
+        high: quantile(&values, 1.0 - tail),
+    }
 }
 
 fn quantile(sorted: &[f64], q: f64) -> f64 {
@@ -38,9 +41,14 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
     while start < order.len() {
-        let same = order[start..].iter().take_while(|&&i| values[i] == values[order[start]]).count();
+        let same = order[start..]
+            .iter()
+            .take_while(|&&i| values[i] == values[order[start]])
+            .count();
         let mean = start as f64 + (same as f64 + 1.0) / 2.0;
-        order[start..start + same].iter().for_each(|&i| ranks[i] = mean);
+        order[start..start + same]
+            .iter()
+            .for_each(|&i| ranks[i] = mean);
         start += same;
     }
     ranks
@@ -52,7 +60,9 @@ fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (mx, my) = (mean(x), mean(y));
-    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 { x.iter().zip(y).map(|(&a, &b)| f(a - mx, b - my)).sum() };
+    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+        x.iter().zip(y).map(|(&a, &b)| f(a - mx, b - my)).sum()
+    };
     let (xy, xx, yy) = (sum(&|a, b| a * b), sum(&|a, _| a * a), sum(&|_, b| b * b));
     (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
 }

@@ -41,6 +41,10 @@ impl Timing {
 
     /// Seconds per category so far.
     pub fn seconds(&self) -> BTreeMap<Category, f64> {
-        self.spent.borrow().iter().map(|(&category, spent)| (category, spent.as_secs_f64())).collect()
+        self.spent
+            .borrow()
+            .iter()
+            .map(|(&category, spent)| (category, spent.as_secs_f64()))
+            .collect()
     }
 }

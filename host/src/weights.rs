@@ -2,14 +2,17 @@
 #![expect(unsafe_code, reason = "mapping a file into memory")]
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use bomf_plugin_api::{ByteOwner, Dtype, SharedBytes, Tensor, TensorSpec};
 use memmap2::Mmap;
 use safetensors::SafeTensors;
+use serde_json::Value;
 
 use crate::diagnostics::Failure;
+use crate::journal::file::NOTE;
 
 struct Mapped(Mmap);
 
@@ -23,27 +26,65 @@ impl ByteOwner for Mapped {
 pub fn open(path: &Path) -> Result<Vec<Tensor>, Failure> {
     let place = path.display().to_string();
     let fault = |what: String| {
-        Failure::input("weights::file", &place, what).hint("the file is broken or was cut: make it anew")
+        Failure::input("weights::file", &place, what)
+            .hint("the file is broken or was cut: make it anew")
     };
     let file = File::open(path).map_err(|error| fault(error.to_string()))?;
     // SAFETY: the file was written whole and renamed into place; nothing in this program changes it afterwards. Should
     // another program cut it, reads fault (SIGBUS) but no invariant of ours is broken: the bytes are only ever numbers.
     let map = unsafe { Mmap::map(&file) }.map_err(|error| fault(error.to_string()))?;
     let owner: Arc<dyn ByteOwner> = Arc::new(Mapped(map));
-    let parsed = SafeTensors::deserialize(owner.bytes()).map_err(|error| fault(error.to_string()))?;
+    let parsed =
+        SafeTensors::deserialize(owner.bytes()).map_err(|error| fault(error.to_string()))?;
     let whole = SharedBytes::from_owner(Arc::clone(&owner));
     let start = owner.bytes().as_ptr() as usize;
     let mut tensors = Vec::new();
     for (name, view) in parsed.iter() {
-        let dtype = dtype(view.dtype())
-            .ok_or_else(|| fault(format!("tensor `{name}`: found {:?}, which is not known", view.dtype())))?;
+        let dtype = dtype(view.dtype()).ok_or_else(|| {
+            fault(format!(
+                "tensor `{name}`: found {:?}, which is not known",
+                view.dtype()
+            ))
+        })?;
         let offset = view.data().as_ptr() as usize - start;
-        let data = whole.slice(offset..offset + view.data().len()).map_err(|e| fault(e.message))?;
-        let spec = TensorSpec { name: name.to_owned(), dtype, shape: view.shape().to_vec() };
+        let data = whole
+            .slice(offset..offset + view.data().len())
+            .map_err(|e| fault(e.message))?;
+        let spec = TensorSpec {
+            name: name.to_owned(),
+            dtype,
+            shape: view.shape().to_vec(),
+        };
         tensors.push(Tensor::new(spec, data).map_err(|e| fault(e.message))?);
     }
     tensors.sort_by(|a, b| a.spec().name.cmp(&b.spec().name));
     Ok(tensors)
+}
+
+/// As [`open`], with the note that was written into the file's metadata.
+pub fn open_with_note(path: &Path) -> Result<(Vec<Tensor>, Value), Failure> {
+    let fault = |what: String| {
+        Failure::input("weights::file", path.display(), what)
+            .hint("the file is broken or was cut: start the run anew")
+    };
+    let tensors = open(path)?;
+    let mut file = File::open(path).map_err(|error| fault(error.to_string()))?;
+    // `open` has checked the header: its length is right, and it is JSON.
+    let mut length = [0; 8];
+    file.read_exact(&mut length)
+        .map_err(|error| fault(error.to_string()))?;
+    let mut header = vec![0; u64::from_le_bytes(length) as usize];
+    file.read_exact(&mut header)
+        .map_err(|error| fault(error.to_string()))?;
+    let header: Value =
+        serde_json::from_slice(&header).map_err(|error| fault(error.to_string()))?;
+    let note = header["__metadata__"][NOTE]
+        .as_str()
+        .ok_or_else(|| fault("found no note in it".to_owned()))?;
+    Ok((
+        tensors,
+        serde_json::from_str(note).map_err(|error| fault(error.to_string()))?,
+    ))
 }
 
 /// The tensors of a file in the order of `specs`, which they have to match in name and shape.
@@ -54,8 +95,14 @@ pub fn open_as(path: &Path, specs: &[TensorSpec]) -> Result<Vec<Tensor>, Failure
         Failure::input("weights::mismatch", &place, what)
             .hint("all members have to be weights of the model that the configuration names")
     };
-    if let Some(extra) = tensors.iter().find(|t| !specs.iter().any(|s| s.name == t.spec().name)) {
-        return Err(fault(format!("found the tensor `{}`, which the model does not train", extra.spec().name)));
+    if let Some(extra) = tensors
+        .iter()
+        .find(|t| !specs.iter().any(|s| s.name == t.spec().name))
+    {
+        return Err(fault(format!(
+            "found the tensor `{}`, which the model does not train",
+            extra.spec().name
+        )));
     }
     specs
         .iter()

@@ -82,7 +82,9 @@ pub fn write_tensors(path: &Path, tensors: &[Tensor], note: Option<&Value>) -> R
     write_with(path, |to| {
         to.write_all(&(header.len() as u64).to_le_bytes())?;
         to.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| to.write_all(tensor.data()))
+        tensors
+            .iter()
+            .try_for_each(|tensor| to.write_all(tensor.data()))
     })
 }
 
@@ -108,7 +110,10 @@ pub fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             remove_unfinished(&path)?;
-        } else if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == UNFINISHED)
+        {
             fs::remove_file(&path)?;
         }
     }

@@ -50,12 +50,17 @@ impl Journal {
     /// # Errors
     /// When there is a run in the folder already, or it cannot be written.
     pub fn create(folder: &Path) -> Result<Self, Failure> {
-        fs::create_dir_all(folder).map_err(|error| Failure::io("journal::create", folder, &error))?;
+        fs::create_dir_all(folder)
+            .map_err(|error| Failure::io("journal::create", folder, &error))?;
         let lock = lock(folder)?;
         let path = folder.join(JOURNAL);
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
-            return Err(Failure::input("journal::exists", folder.display(), "found a run in this folder already")
-                .hint("go on with it by `--resume`, or name another folder with `--out`"));
+            return Err(Failure::input(
+                "journal::exists",
+                folder.display(),
+                "found a run in this folder already",
+            )
+            .hint("go on with it by `--resume`, or name another folder with `--out`"));
         }
         Self::open_file(folder, lock)
     }
@@ -66,11 +71,16 @@ impl Journal {
     /// When there is no run, another process has it open, or the journal is corrupt.
     pub fn reopen(folder: &Path) -> Result<Self, Failure> {
         if !folder.join(JOURNAL).is_file() {
-            return Err(Failure::input("journal::missing", folder.display(), "found no run in this folder")
-                .hint("start one without `--resume`"));
+            return Err(Failure::input(
+                "journal::missing",
+                folder.display(),
+                "found no run in this folder",
+            )
+            .hint("start one without `--resume`"));
         }
         let lock = lock(folder)?;
-        file::remove_unfinished(folder).map_err(|error| Failure::io("journal::open", folder, &error))?;
+        file::remove_unfinished(folder)
+            .map_err(|error| Failure::io("journal::open", folder, &error))?;
         Self::open_file(folder, lock)
     }
 
@@ -87,16 +97,29 @@ impl Journal {
         file.read_to_end(&mut bytes).map_err(fault)?;
         let (lines, whole) = parse(&path, &bytes)?;
         if whole < bytes.len() {
-            tracing::warn!("{}: dropped a torn last line of {} bytes", path.display(), bytes.len() - whole);
-            file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(fault)?;
+            tracing::warn!(
+                "{}: dropped a torn last line of {} bytes",
+                path.display(),
+                bytes.len() - whole
+            );
+            file.set_len(whole as u64)
+                .and_then(|()| file.sync_all())
+                .map_err(fault)?;
         }
         file::sync_folder(folder).map_err(fault)?;
         let state = State {
             file,
             lines: lines.len() as u64,
-            entries: lines.into_iter().map(|line| (line.key, line.value)).collect(),
+            entries: lines
+                .into_iter()
+                .map(|line| (line.key, line.value))
+                .collect(),
         };
-        Ok(Self { folder: folder.to_owned(), state: RefCell::new(state), _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            state: RefCell::new(state),
+            _lock: lock,
+        })
     }
 
     /// The run folder.
@@ -109,8 +132,12 @@ impl Journal {
         let state = self.state.borrow();
         let value = state.entries.get(key).map(|value| T::deserialize(value));
         value.transpose().map_err(|error| {
-            Failure::run("journal::value", self.folder.join(JOURNAL).display(), format!("`{key}`: {error}"))
-                .hint("the run was made by another version of bomf: start it anew")
+            Failure::run(
+                "journal::value",
+                self.folder.join(JOURNAL).display(),
+                format!("`{key}`: {error}"),
+            )
+            .hint("the run was made by another version of bomf: start it anew")
         })
     }
 
@@ -118,10 +145,18 @@ impl Journal {
     pub fn record(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
         let path = self.folder.join(JOURNAL);
         let value = serde_json::to_value(value).map_err(|error| {
-            Failure::run("journal::value", path.display(), format!("`{key}`: {error}"))
+            Failure::run(
+                "journal::value",
+                path.display(),
+                format!("`{key}`: {error}"),
+            )
         })?;
         let state = &mut *self.state.borrow_mut();
-        let line = Line { seq: state.lines, key: key.to_owned(), value };
+        let line = Line {
+            seq: state.lines,
+            key: key.to_owned(),
+            value,
+        };
         let text = format_line(&line);
         let before = state.file.metadata().map(|metadata| metadata.len());
         let append = |file: &mut File| -> std::io::Result<()> {
@@ -171,7 +206,10 @@ impl Journal {
             {
                 return Ok(value);
             }
-            tracing::warn!("{}: missing or changed since it was written, made anew", path.display());
+            tracing::warn!(
+                "{}: missing or changed since it was written, made anew",
+                path.display()
+            );
         }
         let result = work()?;
         let bytes = serde_json::to_vec(&result)
@@ -182,7 +220,12 @@ impl Journal {
     }
 
     /// Writes tensors to a file of the run folder, whole or not at all.
-    pub fn write_tensors(&self, path: &Path, tensors: &[Tensor], note: Option<&Value>) -> Result<(), Failure> {
+    pub fn write_tensors(
+        &self,
+        path: &Path,
+        tensors: &[Tensor],
+        note: Option<&Value>,
+    ) -> Result<(), Failure> {
         file::write_tensors(&self.folder.join(path), tensors, note)
     }
 
@@ -226,12 +269,16 @@ fn lock(folder: &Path) -> Result<File, Failure> {
         return Err(Failure::input(
             "journal::locked",
             folder.display(),
-            format!("found another process at work on this run ({})", holder.trim()),
+            format!(
+                "found another process at work on this run ({})",
+                holder.trim()
+            ),
         )
         .hint("wait for it to end, or name another folder with `--out`"));
     }
     file.set_len(0).map_err(fault)?;
-    file.write_all(format!("process {}\n", std::process::id()).as_bytes()).map_err(fault)?;
+    file.write_all(format!("process {}\n", std::process::id()).as_bytes())
+        .map_err(fault)?;
     Ok(file)
 }
 
@@ -277,7 +324,10 @@ fn parse_line(bytes: &[u8], expected: u64) -> Result<Line, String> {
     }
     let line: Line = serde_json::from_str(inner).map_err(|error| error.to_string())?;
     if line.seq != expected {
-        return Err(format!("found line number {}, expected {expected}", line.seq));
+        return Err(format!(
+            "found line number {}, expected {expected}",
+            line.seq
+        ));
     }
     Ok(line)
 }
@@ -332,7 +382,11 @@ mod tests {
         fs::write(&path, text.replace("\"value\":2", "\"value\":7")).unwrap();
         let failure = Journal::reopen(folder.path()).err().unwrap();
         assert_eq!(failure.code, "journal::corrupt");
-        assert!(failure.place.ends_with("journal.jsonl:2"), "{}", failure.place);
+        assert!(
+            failure.place.ends_with("journal.jsonl:2"),
+            "{}",
+            failure.place
+        );
     }
 
     #[test]
@@ -340,9 +394,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(folder.path()).unwrap();
         journal.record("a", &1).unwrap();
-        assert_eq!(Journal::reopen(folder.path()).err().unwrap().code, "journal::locked");
+        assert_eq!(
+            Journal::reopen(folder.path()).err().unwrap().code,
+            "journal::locked"
+        );
         drop(journal);
-        assert_eq!(Journal::create(folder.path()).err().unwrap().code, "journal::exists");
+        assert_eq!(
+            Journal::create(folder.path()).err().unwrap().code,
+            "journal::exists"
+        );
         assert!(Journal::reopen(folder.path()).is_ok());
     }
 

@@ -47,7 +47,11 @@ impl Metrics {
     }
 
     /// Scores predictions that stand beside their examples.
-    pub fn evaluate(&self, examples: &Table<'_>, mean_loss: Option<f64>) -> Result<Evaluation, Failure> {
+    pub fn evaluate(
+        &self,
+        examples: &Table<'_>,
+        mean_loss: Option<f64>,
+    ) -> Result<Evaluation, Failure> {
         let (evaluation, _) = self.evaluate_with_signatures(examples, mean_loss)?;
         Ok(evaluation)
     }
@@ -59,11 +63,18 @@ impl Metrics {
         mean_loss: Option<f64>,
     ) -> Result<(Evaluation, Vec<String>), Failure> {
         let loss = mean_loss.ok_or_else(|| {
-            Failure::run("model::no_loss", "the model", "found no loss, expected one: the split has labels")
+            Failure::run(
+                "model::no_loss",
+                "the model",
+                "found no loss, expected one: the split has labels",
+            )
         })?;
         let (mut values, mut signatures) = (vec![loss], Vec::new());
         for open in &self.open {
-            let scores = open.metric.score(examples).map_err(|e| Failure::plugin(&open.plugin, &e))?;
+            let scores = open
+                .metric
+                .score(examples)
+                .map_err(|e| Failure::plugin(&open.plugin, &e))?;
             for name in &open.scores {
                 values.push(finite(&scores, name, &open.plugin)?);
             }
@@ -88,6 +99,7 @@ fn finite(scores: &Scores, name: &str, plugin: &str) -> Result<f64, Failure> {
 pub struct Bench<'a> {
     model: Box<dyn Model>,
     backend: String,
+    initial: Vec<Tensor>,
     splits: Vec<(String, Table<'a>)>,
     metrics: &'a Metrics,
     timing: &'a Timing,
@@ -95,13 +107,29 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Takes a model that is open already.
-    pub fn new(model: Box<dyn Model>, backend: &str, metrics: &'a Metrics, timing: &'a Timing) -> Self {
-        Self { model, backend: backend.to_owned(), splits: Vec::new(), metrics, timing }
+    pub fn new(
+        model: Box<dyn Model>,
+        backend: &str,
+        metrics: &'a Metrics,
+        timing: &'a Timing,
+    ) -> Result<Self, Failure> {
+        let initial = WeightsBuffer::new(model.trainable()).fill(|out| model.read(out));
+        let initial = initial.map_err(|error| Failure::plugin(backend, &error))?;
+        Ok(Self {
+            model,
+            backend: backend.to_owned(),
+            initial,
+            splits: Vec::new(),
+            metrics,
+            timing,
+        })
     }
 
     /// Hands a split to the model.
     pub fn add_split(&mut self, name: &str, examples: Table<'a>) -> Result<(), Failure> {
-        let info = self.timing.measure(Category::Prediction, || self.model.add_split(name, &examples));
+        let info = self.timing.measure(Category::Prediction, || {
+            self.model.add_split(name, &examples)
+        });
         let info = info.map_err(|error| self.fault(&error))?;
         tracing::info!(
             "{name}: {} examples, {} tokens, longest {}, {} cut",
@@ -112,6 +140,28 @@ impl<'a> Bench<'a> {
         );
         self.splits.push((name.to_owned(), examples));
         Ok(())
+    }
+
+    /// Number of rows of a split.
+    pub fn rows(&self, split: &str) -> Result<usize, Failure> {
+        let table = self
+            .splits
+            .iter()
+            .find(|(name, _)| name == split)
+            .map(|(_, table)| table);
+        table.map(Table::rows).ok_or_else(|| {
+            Failure::run(
+                "model::split",
+                split,
+                "found no split of that name, expected train or validation",
+            )
+        })
+    }
+
+    /// Loads the weights that the model was opened with.
+    pub fn reset(&mut self) -> Result<(), Failure> {
+        let initial = self.initial.clone();
+        self.load(&initial)
     }
 
     /// The model itself.
@@ -126,13 +176,17 @@ impl<'a> Bench<'a> {
 
     /// Loads weights.
     pub fn load(&mut self, weights: &[Tensor]) -> Result<(), Failure> {
-        let loaded = self.timing.measure(Category::Prediction, || self.model.load(weights));
+        let loaded = self
+            .timing
+            .measure(Category::Prediction, || self.model.load(weights));
         loaded.map_err(|error| self.fault(&error))
     }
 
     /// Predicts a split with the loaded weights.
     pub fn predict(&mut self, split: &str) -> Result<Predictions, Failure> {
-        let predictions = self.timing.measure(Category::Prediction, || self.model.predict(split));
+        let predictions = self
+            .timing
+            .measure(Category::Prediction, || self.model.predict(split));
         predictions.map_err(|error| self.fault(&error))
     }
 
@@ -146,8 +200,16 @@ impl<'a> Bench<'a> {
     }
 
     /// The examples of a split with predictions beside them.
-    pub fn beside<'b>(&'b self, split: &str, predictions: &'b Predictions) -> Result<Table<'b>, Failure> {
-        let examples = self.splits.iter().find(|(name, _)| name == split).map(|(_, table)| table);
+    pub fn beside<'b>(
+        &'b self,
+        split: &str,
+        predictions: &'b Predictions,
+    ) -> Result<Table<'b>, Failure> {
+        let examples = self
+            .splits
+            .iter()
+            .find(|(name, _)| name == split)
+            .map(|(_, table)| table);
         let examples = examples.expect("a split is predicted after it was added");
         examples
             .borrow()
@@ -173,9 +235,17 @@ impl ByteOwner for Slab {
 impl WeightsBuffer {
     /// Room for tensors of these names and shapes, all f32.
     pub fn new(specs: Vec<TensorSpec>) -> Self {
-        let specs: Vec<TensorSpec> =
-            specs.into_iter().map(|spec| TensorSpec { dtype: Dtype::F32, ..spec }).collect();
-        Self { specs, slab: Arc::new(Slab(Vec::new())) }
+        let specs: Vec<TensorSpec> = specs
+            .into_iter()
+            .map(|spec| TensorSpec {
+                dtype: Dtype::F32,
+                ..spec
+            })
+            .collect();
+        Self {
+            specs,
+            slab: Arc::new(Slab(Vec::new())),
+        }
     }
 
     /// Lets `fill` write all tensors, and returns them as shared tensors.
@@ -185,7 +255,11 @@ impl WeightsBuffer {
         &mut self,
         fill: impl FnOnce(&mut [TensorMut<'_>]) -> Result<(), E>,
     ) -> Result<Vec<Tensor>, E> {
-        let sizes: Vec<usize> = self.specs.iter().map(|spec| spec.bytes().unwrap_or(0)).collect();
+        let sizes: Vec<usize> = self
+            .specs
+            .iter()
+            .map(|spec| spec.bytes().unwrap_or(0))
+            .collect();
         let total = sizes.iter().sum();
         if Arc::get_mut(&mut self.slab).is_none_or(|slab| slab.0.len() != total) {
             self.slab = Arc::new(Slab(vec![0; total]));
@@ -196,14 +270,18 @@ impl WeightsBuffer {
         for (spec, &size) in self.specs.iter().zip(&sizes) {
             let (part, tail) = rest.split_at_mut(size);
             rest = tail;
-            out.push(TensorMut::new(spec.clone(), part).expect("the part has the size of its spec"));
+            out.push(
+                TensorMut::new(spec.clone(), part).expect("the part has the size of its spec"),
+            );
         }
         fill(&mut out)?;
         drop(out);
         let shared = SharedBytes::from_owner(Arc::clone(&self.slab) as Arc<dyn ByteOwner>);
         let mut start = 0;
         let tensors = self.specs.iter().zip(&sizes).map(|(spec, &size)| {
-            let data = shared.slice(start..start + size).expect("the slab holds all tensors");
+            let data = shared
+                .slice(start..start + size)
+                .expect("the slab holds all tensors");
             start += size;
             Tensor::new(spec.clone(), data).expect("the slice has the size of its spec")
         });
@@ -228,9 +306,16 @@ impl Fusion {
         specs: Vec<TensorSpec>,
     ) -> Result<Self, Failure> {
         let count = members.len();
-        let session = fuser.open(members, Vec::new()).map_err(|e| Failure::plugin(name, &e))?;
+        let session = fuser
+            .open(members, Vec::new())
+            .map_err(|e| Failure::plugin(name, &e))?;
         let buffer = WeightsBuffer::new(specs);
-        Ok(Self { session, fuser: name.to_owned(), members: count, buffer })
+        Ok(Self {
+            session,
+            fuser: name.to_owned(),
+            members: count,
+            buffer,
+        })
     }
 
     /// How many members there are.
@@ -247,13 +332,18 @@ impl Fusion {
 
     /// The centred Gram matrix of the members, row by row.
     pub fn gram(&mut self) -> Result<Vec<Vec<f64>>, Failure> {
-        let gram = self.session.gram().map_err(|error| Failure::plugin(&self.fuser, &error))?;
+        let gram = self
+            .session
+            .gram()
+            .map_err(|error| Failure::plugin(&self.fuser, &error))?;
         Ok(gram.chunks(self.members).map(<[f64]>::to_vec).collect())
     }
 
     /// The inner product of each member with a gradient.
     pub fn project(&mut self, gradient: &[Tensor]) -> Result<Vec<f64>, Failure> {
-        self.session.project(gradient).map_err(|error| Failure::plugin(&self.fuser, &error))
+        self.session
+            .project(gradient)
+            .map_err(|error| Failure::plugin(&self.fuser, &error))
     }
 }
 
@@ -263,11 +353,18 @@ mod tests {
 
     #[test]
     fn the_buffer_is_used_again_when_nobody_holds_it() {
-        let spec = TensorSpec { name: "w".into(), dtype: Dtype::F16, shape: vec![2] };
+        let spec = TensorSpec {
+            name: "w".into(),
+            dtype: Dtype::F16,
+            shape: vec![2],
+        };
         let mut buffer = WeightsBuffer::new(vec![spec.clone(), spec]);
         let mut fill = |value: f32| {
             buffer
-                .fill(|out| out.iter_mut().try_for_each(|tensor| tensor.write_f32(&[value; 2])))
+                .fill(|out| {
+                    out.iter_mut()
+                        .try_for_each(|tensor| tensor.write_f32(&[value; 2]))
+                })
                 .unwrap()
         };
         let first = fill(1.0);

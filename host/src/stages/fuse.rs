@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use bomf_plugin_api::{
     Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
 };
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +17,6 @@ use super::objectives::{Choice, Score, choose};
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
-use crate::data::order::batches;
 use crate::diagnostics::Failure;
 use crate::timing::Category;
 
@@ -97,7 +99,10 @@ fn bits(coefficients: &[f64]) -> Vec<u64> {
 impl Workshop<'_, '_> {
     /// The weights of these coefficients, loaded into the model; returns them too.
     pub fn load(&mut self, coefficients: &[f64]) -> Result<Vec<Tensor>, Failure> {
-        let weights = self.run.timing.measure(Category::Fusion, || self.fusion.fuse(coefficients))?;
+        let weights = self
+            .run
+            .timing
+            .measure(Category::Fusion, || self.fusion.fuse(coefficients))?;
         self.bench.load(&weights)?;
         Ok(weights)
     }
@@ -111,9 +116,15 @@ impl Workshop<'_, '_> {
             cached: false,
         };
         if let Some(known) = self.known.get(&bits(coefficients)) {
-            return Ok(FuseTrial { evaluation: Some(known.clone()), cached: true, ..trial });
+            return Ok(FuseTrial {
+                evaluation: Some(known.clone()),
+                cached: true,
+                ..trial
+            });
         }
-        let evaluated = self.load(coefficients).and_then(|_| self.bench.evaluate(VALIDATION));
+        let evaluated = self
+            .load(coefficients)
+            .and_then(|_| self.bench.evaluate(VALIDATION));
         match evaluated {
             Ok(evaluation) => trial.evaluation = Some(evaluation),
             Err(failure) if failure.is_plugin_failure() => {
@@ -126,20 +137,38 @@ impl Workshop<'_, '_> {
     }
 
     /// The gradient of the loss with respect to the coefficients, on one batch of a split.
-    fn gradient(&mut self, coefficients: &[f64], split: &str, batch: u64) -> Result<(f64, Vec<f64>), Failure> {
+    fn gradient(
+        &mut self,
+        coefficients: &[f64],
+        split: &str,
+        batch: u64,
+    ) -> Result<(f64, Vec<f64>), Failure> {
         self.load(coefficients)?;
-        let rows = self.bench.rows(split)?;
-        let rows = batches(rows, self.batch_size, self.run.seed, batch);
-        let loss = self.run.timing.measure(Category::Training, || self.bench.model().gradient(split, &rows));
+        let rows = batch_rows(
+            self.bench.rows(split)?,
+            self.batch_size,
+            self.run.seed,
+            batch,
+        );
+        let loss = self.run.timing.measure(Category::Training, || {
+            self.bench.model().gradient(split, &rows)
+        });
         let loss = loss.map_err(|error| self.bench.fault(&error))?;
         let mut buffer = WeightsBuffer::new(self.bench.model().trainable());
         let gradient = buffer.fill(|out| self.bench.model().read_gradient(out));
         let gradient = gradient.map_err(|error| self.bench.fault(&error))?;
-        let projected = self.run.timing.measure(Category::Fusion, || self.fusion.project(&gradient))?;
+        let projected = self
+            .run
+            .timing
+            .measure(Category::Fusion, || self.fusion.project(&gradient))?;
         Ok((loss, projected))
     }
 
-    fn outcome(&mut self, trial: &Trial, objectives: &[usize]) -> Result<(FuseTrial, Outcome), Failure> {
+    fn outcome(
+        &mut self,
+        trial: &Trial,
+        objectives: &[usize],
+    ) -> Result<(FuseTrial, Outcome), Failure> {
         let Some(Coordinate::Simplex(coefficients)) = trial.suggestion.point.first() else {
             unreachable!("the space has one simplex, and points were checked against it")
         };
@@ -156,13 +185,29 @@ impl Workshop<'_, '_> {
         let done = self.evaluate(coefficients)?;
         let outcome = match (&done.evaluation, &done.failed) {
             (Some(evaluation), _) => Outcome::Finished {
-                values: objectives.iter().map(|&index| evaluation.values[index]).collect(),
+                values: objectives
+                    .iter()
+                    .map(|&index| evaluation.values[index])
+                    .collect(),
                 noise: None,
             },
-            (None, why) => Outcome::Failed { why: why.clone().unwrap_or_default() },
+            (None, why) => Outcome::Failed {
+                why: why.clone().unwrap_or_default(),
+            },
         };
         Ok((done, outcome))
     }
+}
+
+/// Rows of one batch of a split that is shuffled anew for every pass over it.
+fn batch_rows(rows: usize, batch_size: u64, seed: u64, batch: u64) -> Vec<u64> {
+    let batches = (rows as u64).div_ceil(batch_size);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(batch / batches);
+    let mut order: Vec<u64> = (0..rows as u64).collect();
+    order.shuffle(&mut random);
+    let start = (batch % batches * batch_size) as usize;
+    order[start..rows.min(start + batch_size as usize)].to_vec()
 }
 
 /// Lets one method search.
@@ -179,9 +224,18 @@ pub fn fuse(
         name: "coefficients".to_owned(),
         domain: Domain::Simplex { dimension: members },
     }];
-    let mut study = Study::new(space, plan.objectives.iter().map(|&i| objectives[i].clone()).collect());
+    let mut study = Study::new(
+        space,
+        plan.objectives
+            .iter()
+            .map(|&i| objectives[i].clone())
+            .collect(),
+    );
     if plan.needs_gram {
-        study.gram = Some(run.timing.measure(Category::Fusion, || workshop.fusion.gram())?);
+        study.gram = Some(
+            run.timing
+                .measure(Category::Fusion, || workshop.fusion.gram())?,
+        );
     }
     let key = format!("fuse/{}", plan.name);
     let progress = run.progress.stage(&key, plan.ceiling);
@@ -195,12 +249,15 @@ pub fn fuse(
         run,
     };
     let end = search.run(|_, trial, _| {
-        let (done, outcome): (FuseTrial, Outcome) = run
-            .journal
-            .once(&format!("{key}/trial/{}", trial.id), || workshop.outcome(trial, &plan.objectives))?;
+        let (done, outcome): (FuseTrial, Outcome) =
+            run.journal.once(&format!("{key}/trial/{}", trial.id), || {
+                workshop.outcome(trial, &plan.objectives)
+            })?;
         progress.advance(1, &summary(run.metrics.scores(), &done));
         if let Some(evaluation) = &done.evaluation {
-            workshop.known.insert(bits(&done.coefficients), evaluation.clone());
+            workshop
+                .known
+                .insert(bits(&done.coefficients), evaluation.clone());
         }
         trials.borrow_mut().push(done);
         Ok(outcome)
@@ -213,10 +270,21 @@ pub fn fuse(
     };
     let chosen = pick(run.metrics.scores(), objectives, &trials, choice)
         .ok_or_else(|| nothing_worked(&plan.name, &trials))?;
-    Ok(MethodResult { name: plan.name.clone(), trials, ceiling: plan.ceiling, ended, chosen })
+    Ok(MethodResult {
+        name: plan.name.clone(),
+        trials,
+        ceiling: plan.ceiling,
+        ended,
+        chosen,
+    })
 }
 
-fn pick(scores: &[Score], objectives: &[Objective], trials: &[FuseTrial], choice: &Choice) -> Option<usize> {
+fn pick(
+    scores: &[Score],
+    objectives: &[Objective],
+    trials: &[FuseTrial],
+    choice: &Choice,
+) -> Option<usize> {
     let (positions, points): (Vec<usize>, Vec<Vec<f64>>) = trials
         .iter()
         .enumerate()
@@ -236,5 +304,32 @@ fn summary(scores: &[Score], trial: &FuseTrial) -> String {
 fn nothing_worked(method: &str, trials: &[FuseTrial]) -> Failure {
     let why = trials.iter().find_map(|trial| trial.failed.clone());
     let why = why.unwrap_or_else(|| "it evaluated no point".to_owned());
-    Failure::run("fuse::no_point", format!("method `{method}`"), format!("found no point that could be scored: {why}"))
+    Failure::run(
+        "fuse::no_point",
+        format!("method `{method}`"),
+        format!("found no point that could be scored: {why}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batches_of_a_pass_hold_every_row_once() {
+        let pass = |number: u64| {
+            (0..4)
+                .flat_map(|i| batch_rows(10, 3, 1, number * 4 + i))
+                .collect::<Vec<_>>()
+        };
+        let mut first = pass(0);
+        assert_ne!(first, pass(1));
+        first.sort_unstable();
+        assert_eq!(first, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn both_zeros_are_the_same_coefficient() {
+        assert_eq!(bits(&[-0.0, 1.0]), bits(&[0.0, 1.0]));
+    }
 }

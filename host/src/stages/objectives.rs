@@ -20,12 +20,20 @@ pub struct Score {
 impl Score {
     /// The mean loss, in nats.
     pub fn loss() -> Self {
-        Self { name: LOSS.to_owned(), direction: Direction::Minimize, range: None }
+        Self {
+            name: LOSS.to_owned(),
+            direction: Direction::Minimize,
+            range: None,
+        }
     }
 
     /// A metric's score under a name.
     pub fn metric(name: String, descriptor: &ScoreDescriptor) -> Self {
-        Self { name, direction: descriptor.direction, range: descriptor.range }
+        Self {
+            name,
+            direction: descriptor.direction,
+            range: descriptor.range,
+        }
     }
 
     /// Whether this is the loss.
@@ -58,7 +66,10 @@ impl Score {
     pub fn objective(&self, members: &[f64], margin: f64) -> Objective {
         let pick = |a: f64, b: f64| if self.is_better(a, b) { a } else { b };
         let best = members.iter().copied().reduce(pick).unwrap_or(0.0);
-        let worst = members.iter().copied().reduce(|a, b| if self.is_better(a, b) { b } else { a });
+        let worst = members
+            .iter()
+            .copied()
+            .reduce(|a, b| if self.is_better(a, b) { b } else { a });
         let worst = worst.unwrap_or(0.0);
         let gain = match self.range {
             Some((low, high)) => 0.1 * (high - low),
@@ -76,8 +87,13 @@ impl Score {
 
 /// Sum of the range-scaled metrics of an evaluation; the loss is left out.
 pub fn metric_sum(scores: &[Score], values: &[f64]) -> f64 {
-    let metrics = scores.iter().zip(values).filter(|(score, _)| !score.is_loss());
-    metrics.map(|(score, &value)| score.range_scaled(value)).sum()
+    let metrics = scores
+        .iter()
+        .zip(values)
+        .filter(|(score, _)| !score.is_loss());
+    metrics
+        .map(|(score, &value)| score.range_scaled(value))
+        .sum()
 }
 
 /// The loss of an evaluation; infinite where none was computed.
@@ -110,13 +126,22 @@ pub fn choose(
 ) -> Option<usize> {
     let normalised: Vec<Vec<f64>> = points
         .iter()
-        .map(|values| objectives.iter().zip(values).map(|(o, &value)| o.normalise(value)).collect())
+        .map(|values| {
+            objectives
+                .iter()
+                .zip(values)
+                .map(|(o, &value)| o.normalise(value))
+                .collect()
+        })
         .collect();
     let merit = |row: &[f64]| -> f64 {
         match choice {
-            Choice::BestMetricSum => {
-                scores.iter().zip(row).filter(|(score, _)| !score.is_loss()).map(|(_, x)| x).sum()
-            }
+            Choice::BestMetricSum => scores
+                .iter()
+                .zip(row)
+                .filter(|(score, _)| !score.is_loss())
+                .map(|(_, x)| x)
+                .sum(),
             Choice::Knee => knee_height(&normalised, row),
             Choice::BestOf(index) => row[*index],
             Choice::Weights(weights) => weights.iter().zip(row).map(|(w, x)| w * x).sum(),
@@ -132,11 +157,24 @@ pub fn choose(
 
 /// Mean of the coordinates on the scale of the Pareto front's own extremes; dominated points lose to their dominators.
 fn knee_height(all: &[Vec<f64>], row: &[f64]) -> f64 {
-    let front: Vec<&Vec<f64>> = all.iter().filter(|a| !all.iter().any(|b| dominates(b, a))).collect();
+    let front: Vec<&Vec<f64>> = all
+        .iter()
+        .filter(|a| !all.iter().any(|b| dominates(b, a)))
+        .collect();
     let scaled = row.iter().enumerate().map(|(axis, &x)| {
-        let low = front.iter().map(|point| point[axis]).fold(f64::INFINITY, f64::min);
-        let high = front.iter().map(|point| point[axis]).fold(f64::NEG_INFINITY, f64::max);
-        if high > low { (x - low) / (high - low) } else { 0.0 }
+        let low = front
+            .iter()
+            .map(|point| point[axis])
+            .fold(f64::INFINITY, f64::min);
+        let high = front
+            .iter()
+            .map(|point| point[axis])
+            .fold(f64::NEG_INFINITY, f64::max);
+        if high > low {
+            (x - low) / (high - low)
+        } else {
+            0.0
+        }
     });
     scaled.sum()
 }
@@ -170,7 +208,12 @@ mod tests {
     #[test]
     fn the_choice_follows_the_rule_and_ties_go_to_the_lower_loss() {
         let scores = scores();
-        let points = vec![vec![0.5, 0.80], vec![0.6, 0.90], vec![0.55, 0.90], vec![0.2, 0.85]];
+        let points = vec![
+            vec![0.5, 0.80],
+            vec![0.6, 0.90],
+            vec![0.55, 0.90],
+            vec![0.2, 0.85],
+        ];
         let objectives: Vec<Objective> = (0..2)
             .map(|i| {
                 let column: Vec<f64> = points.iter().map(|row| row[i]).collect();

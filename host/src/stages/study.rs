@@ -52,7 +52,8 @@ impl Search<'_> {
                 Suggestions::Points(points) => points.into_iter().next(),
                 _ => None,
             };
-            let suggestion = suggestion.ok_or_else(|| self.fault("found no suggestion, expected one or an end"))?;
+            let suggestion = suggestion
+                .ok_or_else(|| self.fault("found no suggestion, expected one or an end"))?;
             self.attempt(suggestion, &mut attempt)?;
         }
     }
@@ -73,8 +74,9 @@ impl Search<'_> {
         suggestion: Suggestion,
         attempt: &mut impl FnMut(&Study, &Trial, &mut dyn Optimizer) -> Result<Outcome, Failure>,
     ) -> Result<(), Failure> {
-        bomf_plugin_api::check_point(&self.study.space, &suggestion.point)
-            .map_err(|error| self.fault(&format!("suggested a point outside the space: {error}")))?;
+        bomf_plugin_api::check_point(&self.study.space, &suggestion.point).map_err(|error| {
+            self.fault(&format!("suggested a point outside the space: {error}"))
+        })?;
         let id = self.study.suggest(suggestion) as usize;
         let trial = self.study.trials[id].clone();
         self.study.trials[id].outcome = attempt(&self.study, &trial, &mut *self.optimizer)?;
@@ -82,6 +84,9 @@ impl Search<'_> {
     }
 
     fn fault(&self, what: &str) -> Failure {
-        Failure::plugin(&self.optimizer_name, &bomf_plugin_api::PluginError::failed(what))
+        Failure::plugin(
+            &self.optimizer_name,
+            &bomf_plugin_api::PluginError::failed(what),
+        )
     }
 }

@@ -56,28 +56,46 @@ pub fn test(
         let predicted = predict(workshop, method)?;
         let examples = workshop.bench.beside(TEST, &predicted)?;
         let scored = run.timing.measure(Category::Metrics, || {
-            run.metrics.evaluate_with_signatures(&examples, predicted.mean_loss)
+            run.metrics
+                .evaluate_with_signatures(&examples, predicted.mean_loss)
         })?;
-        progress.advance(1, &format!("{}: {}", method.name, describe(run.metrics.scores(), &scored.0)));
+        progress.advance(
+            1,
+            &format!(
+                "{}: {}",
+                method.name,
+                describe(run.metrics.scores(), &scored.0)
+            ),
+        );
         predictions.push(predicted);
         measured.push(scored);
     }
     progress.finish();
     let resampled = run.journal.once("test/resampled", || {
-        run.timing.measure(Category::Metrics, || resample(workshop, &predictions, plan.resamples))
+        run.timing.measure(Category::Metrics, || {
+            resample(workshop, &predictions, plan.resamples)
+        })
     })?;
-    Ok(summarise(methods, measured, &resampled, baseline, plan.confidence))
+    Ok(summarise(
+        methods,
+        measured,
+        &resampled,
+        baseline,
+        plan.confidence,
+    ))
 }
 
 /// Predictions of a method's choice on the test split, from the journal if they were made before.
 fn predict(workshop: &mut Workshop<'_, '_>, method: &MethodResult) -> Result<Predictions, Failure> {
     let run = workshop.run;
     let coefficients = method.chosen().coefficients.clone();
-    let (table, mean_loss) = run.journal.once_in_file(&format!("test/{}", method.name), || {
-        workshop.load(&coefficients)?;
-        let predictions = workshop.bench.predict(TEST)?;
-        Ok((predictions.table, predictions.mean_loss))
-    })?;
+    let (table, mean_loss) = run
+        .journal
+        .once_in_file(&format!("test/{}", method.name), || {
+            workshop.load(&coefficients)?;
+            let predictions = workshop.bench.predict(TEST)?;
+            Ok((predictions.table, predictions.mean_loss))
+        })?;
     Ok(Predictions::new(table, mean_loss))
 }
 
@@ -123,7 +141,9 @@ fn summarise(
     baseline: Option<usize>,
     confidence: f64,
 ) -> Vec<TestResult> {
-    let scores = measured.first().map_or(0, |(evaluation, _)| evaluation.values.len());
+    let scores = measured
+        .first()
+        .map_or(0, |(evaluation, _)| evaluation.values.len());
     let column = |method: usize, score: usize| resampled[method].iter().map(move |row| row[score]);
     let base = baseline.map(|position| measured[position].0.clone());
     let results = methods.iter().zip(measured).enumerate();
@@ -132,16 +152,25 @@ fn summarise(
             let intervals = (0..scores)
                 .map(|score| percentile_interval(column(position, score).collect(), confidence))
                 .collect();
-            let against = baseline.zip(base.as_ref()).filter(|(other, _)| *other != position);
+            let against = baseline
+                .zip(base.as_ref())
+                .filter(|(other, _)| *other != position);
             let differences = against.map(|(other, base)| {
                 let difference = |score: usize| {
                     let pairs = column(position, score).zip(column(other, score));
-                    let interval = percentile_interval(pairs.map(|(a, b)| a - b).collect(), confidence);
+                    let interval =
+                        percentile_interval(pairs.map(|(a, b)| a - b).collect(), confidence);
                     (evaluation.values[score] - base.values[score], interval)
                 };
                 (0..scores).map(difference).collect()
             });
-            TestResult { name: method.name.clone(), evaluation, intervals, differences, signatures }
+            TestResult {
+                name: method.name.clone(),
+                evaluation,
+                intervals,
+                differences,
+                signatures,
+            }
         })
         .collect()
 }

@@ -53,33 +53,56 @@ pub struct Trajectory {
 }
 
 /// Trains, evaluates every checkpoint of the grid, finds B* and the members' window, and drops the other weights.
-pub fn trajectory(run: &Run<'_>, plan: &TrajectoryPlan, bench: &mut Bench<'_>) -> Result<Trajectory, Failure> {
+pub fn trajectory(
+    run: &Run<'_>,
+    plan: &TrajectoryPlan,
+    bench: &mut Bench<'_>,
+) -> Result<Trajectory, Failure> {
     let checkpoints = train(run, plan, bench)?;
     let total_steps = total_steps(run, plan);
     let scores = run.metrics.scores();
     let keys: Vec<(f64, f64)> = checkpoints
         .iter()
-        .map(|c| (metric_sum(scores, &c.evaluation.values), loss_of(scores, &c.evaluation.values)))
+        .map(|c| {
+            (
+                metric_sum(scores, &c.evaluation.values),
+                loss_of(scores, &c.evaluation.values),
+            )
+        })
         .collect();
     let best = window::best_checkpoint(&keys).expect("a training has at least one checkpoint");
-    let grid: Vec<u64> = checkpoints.iter().map(|checkpoint| checkpoint.step).collect();
+    let grid: Vec<u64> = checkpoints
+        .iter()
+        .map(|checkpoint| checkpoint.step)
+        .collect();
     let window = window::members(&grid, grid[best], total_steps, plan.rule, plan.members);
     report(&window, plan, scores, &checkpoints[best]);
     for step in grid.iter().filter(|step| !window.members.contains(step)) {
         run.journal.forget_folder(&folder(*step))?;
     }
-    Ok(Trajectory { total_steps, checkpoints, window })
+    Ok(Trajectory {
+        total_steps,
+        checkpoints,
+        window,
+    })
 }
 
 /// The members' weights, mapped from their files.
-pub fn members(run: &Run<'_>, trajectory: &Trajectory, model: &dyn Model) -> Result<Vec<Member>, Failure> {
+pub fn members(
+    run: &Run<'_>,
+    trajectory: &Trajectory,
+    model: &dyn Model,
+) -> Result<Vec<Member>, Failure> {
     let specs = model.trainable();
     let steps = &trajectory.window.members;
     steps
         .iter()
         .map(|&step| {
             let tensors = weights::open_as(&run.journal.folder().join(weights_file(step)), &specs)?;
-            Ok(Member { name: format!("step-{step:06}"), tensors })
+            Ok(Member {
+                name: format!("step-{step:06}"),
+                tensors,
+            })
         })
         .collect()
 }
@@ -90,6 +113,10 @@ fn folder(step: u64) -> PathBuf {
 
 fn weights_file(step: u64) -> PathBuf {
     folder(step).join("weights.safetensors")
+}
+
+fn state_file(step: u64) -> PathBuf {
+    folder(step).join("state.safetensors")
 }
 
 fn total_steps(run: &Run<'_>, plan: &TrajectoryPlan) -> u64 {
@@ -112,7 +139,11 @@ struct Session {
     step: u64,
 }
 
-fn train(run: &Run<'_>, plan: &TrajectoryPlan, bench: &mut Bench<'_>) -> Result<Vec<Checkpoint>, Failure> {
+fn train(
+    run: &Run<'_>,
+    plan: &TrajectoryPlan,
+    bench: &mut Bench<'_>,
+) -> Result<Vec<Checkpoint>, Failure> {
     let grid = grid(total_steps(run, plan), plan.checkpoints);
     let progress = run.progress.stage("trajectory", grid.len() as u64);
     let mut session = None;
@@ -152,11 +183,17 @@ fn begin(
     let begun = bench.model().begin_training(&spec(run, plan));
     let mut training = begun.map_err(|error| bench.fault(&error))?;
     if let Some(step) = previous {
-        let (tensors, state) = weights::open_with_note(&run.journal.folder().join(state_file(step)))?;
+        let (tensors, state) =
+            weights::open_with_note(&run.journal.folder().join(state_file(step)))?;
         let state = TrainingState::new(tensors, state);
-        training.restore(&state).map_err(|error| bench.fault(&error))?;
+        training
+            .restore(&state)
+            .map_err(|error| bench.fault(&error))?;
     }
-    Ok(Session { training, step: previous.unwrap_or(0) })
+    Ok(Session {
+        training,
+        step: previous.unwrap_or(0),
+    })
 }
 
 /// Trains up to a step, evaluates the weights there, and puts weights and state on disk.
@@ -173,13 +210,17 @@ fn advance(
         .measure(Category::Training, || training.advance(step - session.step))
         .map_err(|error| bench.fault(&error))?;
     session.step = step;
-    let weights = buffer.fill(|out| training.read(out)).map_err(|error| bench.fault(&error))?;
+    let weights = buffer
+        .fill(|out| training.read(out))
+        .map_err(|error| bench.fault(&error))?;
     bench.load(&weights)?;
     let evaluation = bench.evaluate(VALIDATION)?;
     let state = training.save().map_err(|error| bench.fault(&error))?;
     run.timing.measure(Category::Io, || {
-        run.journal.write_tensors(&weights_file(step), &weights, None)?;
-        run.journal.write_tensors(&state_file(step), &state.tensors, Some(&state.state))
+        run.journal
+            .write_tensors(&weights_file(step), &weights, None)?;
+        run.journal
+            .write_tensors(&state_file(step), &state.tensors, Some(&state.state))
     })?;
     Ok(Checkpoint {
         step,
@@ -192,11 +233,18 @@ fn advance(
 /// One line on how good weights are: `loss 0.41, accuracy 0.853, f1 0.861`.
 pub fn describe(scores: &[Score], evaluation: &Evaluation) -> String {
     let parts = scores.iter().zip(&evaluation.values);
-    parts.map(|(score, value)| format!("{} {value:.4}", score.name)).collect::<Vec<_>>().join(", ")
+    parts
+        .map(|(score, value)| format!("{} {value:.4}", score.name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn report(window: &Window, plan: &TrajectoryPlan, scores: &[Score], best: &Checkpoint) {
-    tracing::info!("best step {}: {}", best.step, describe(scores, &best.evaluation));
+    tracing::info!(
+        "best step {}: {}",
+        best.step,
+        describe(scores, &best.evaluation)
+    );
     if window.cut_short {
         tracing::warn!(
             "the window of members ends with the training at step {}: the best step {} comes late, \

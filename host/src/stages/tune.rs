@@ -1,8 +1,8 @@
 //! Hyperparameter search: an optimizer suggests, a cheap proxy trains, the metrics score.
 
 use bomf_plugin_api::{
-    Coordinate, Direction, Domain, Hyperparameters, Objective, Optimizer, Outcome, Parameter, Study,
-    TrainingSpec, Trial, Verdict,
+    Coordinate, Direction, Domain, Hyperparameters, Objective, Optimizer, Outcome, Parameter,
+    Study, TrainingSpec, Trial, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -77,7 +77,11 @@ pub fn tune(
     optimizer: Box<dyn Optimizer>,
     bench: &mut Bench<'_>,
 ) -> Result<Tuning, Failure> {
-    let space = plan.axes.iter().map(|axis| axis.parameter.clone()).collect();
+    let space = plan
+        .axes
+        .iter()
+        .map(|axis| axis.parameter.clone())
+        .collect();
     let objective = Objective::new("metric_sum", Direction::Maximize);
     let mut search = Search {
         key: "tune".to_owned(),
@@ -95,8 +99,13 @@ pub fn tune(
         })?;
         progress.advance(1, &summary(run, &done));
         let outcome = match (done.metric_sum, &done.failed) {
-            (Some(sum), _) => Outcome::Finished { values: vec![sum], noise: None },
-            (None, why) => Outcome::Failed { why: why.clone().unwrap_or_default() },
+            (Some(sum), _) => Outcome::Finished {
+                values: vec![sum],
+                noise: None,
+            },
+            (None, why) => Outcome::Failed {
+                why: why.clone().unwrap_or_default(),
+            },
         };
         trials.push(done);
         Ok(outcome)
@@ -105,46 +114,80 @@ pub fn tune(
     let keys: Vec<(f64, f64)> = trials.iter().map(|trial| key(run, trial)).collect();
     let best = best_checkpoint(&keys).filter(|&best| trials[best].evaluation.is_some());
     let best = best.ok_or_else(|| {
-        let why = trials.iter().find_map(|trial| trial.failed.clone()).unwrap_or_default();
-        Failure::run("tune::all_failed", "tune", format!("found no trial that finished: {why}"))
-            .hint("narrow `tune.space`, above all the learning rate's upper bound")
+        let why = trials
+            .iter()
+            .find_map(|trial| trial.failed.clone())
+            .unwrap_or_default();
+        Failure::run(
+            "tune::all_failed",
+            "tune",
+            format!("found no trial that finished: {why}"),
+        )
+        .hint("narrow `tune.space`, above all the learning rate's upper bound")
     })?;
     let hyperparameters = overlay(&plan.base, &trials[best].point)?;
-    Ok(Tuning { trials, best, hyperparameters })
+    Ok(Tuning {
+        trials,
+        best,
+        hyperparameters,
+    })
 }
 
 fn key(run: &Run<'_>, trial: &TuneTrial) -> (f64, f64) {
-    let loss = trial.evaluation.as_ref().map(|e| loss_of(run.metrics.scores(), &e.values));
-    (trial.metric_sum.unwrap_or(f64::NEG_INFINITY), loss.unwrap_or(f64::INFINITY))
+    let loss = trial
+        .evaluation
+        .as_ref()
+        .map(|e| loss_of(run.metrics.scores(), &e.values));
+    (
+        trial.metric_sum.unwrap_or(f64::NEG_INFINITY),
+        loss.unwrap_or(f64::INFINITY),
+    )
 }
 
 fn summary(run: &Run<'_>, trial: &TuneTrial) -> String {
-    let point: Vec<String> = trial.point.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let point: Vec<String> = trial
+        .point
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
     let outcome = match (&trial.evaluation, &trial.failed) {
         (Some(evaluation), _) => describe(run.metrics.scores(), evaluation),
-        (None, why) => format!("failed: {}", why.as_deref().unwrap_or("no reason was given")),
+        (None, why) => format!(
+            "failed: {}",
+            why.as_deref().unwrap_or("no reason was given")
+        ),
     };
     format!("{}: {outcome}", point.join(", "))
 }
 
 /// The values behind a point.
 fn point_values(axes: &[Axis], trial: &Trial) -> Map<String, Value> {
-    let values = axes.iter().zip(&trial.suggestion.point).map(|(axis, coordinate)| {
-        let value = match coordinate {
-            Coordinate::Float(x) => Value::from(*x),
-            Coordinate::Integer(x) => Value::from(*x),
-            Coordinate::Choice(index) => axis.choices[*index].clone(),
-            _ => Value::Null,
-        };
-        (axis.parameter.name.clone(), value)
-    });
+    let values = axes
+        .iter()
+        .zip(&trial.suggestion.point)
+        .map(|(axis, coordinate)| {
+            let value = match coordinate {
+                Coordinate::Float(x) => Value::from(*x),
+                Coordinate::Integer(x) => Value::from(*x),
+                Coordinate::Choice(index) => axis.choices[*index].clone(),
+                _ => Value::Null,
+            };
+            (axis.parameter.name.clone(), value)
+        });
     values.collect()
 }
 
 /// The base settings with some of them replaced.
-pub fn overlay(base: &Hyperparameters, point: &Map<String, Value>) -> Result<Hyperparameters, Failure> {
+pub fn overlay(
+    base: &Hyperparameters,
+    point: &Map<String, Value>,
+) -> Result<Hyperparameters, Failure> {
     let fault = |error: serde_json::Error| {
-        Failure::input("tune::value", "tune.space", format!("found a value that does not fit: {error}"))
+        Failure::input(
+            "tune::value",
+            "tune.space",
+            format!("found a value that does not fit: {error}"),
+        )
     };
     let mut all = match serde_json::to_value(base).map_err(fault)? {
         Value::Object(all) => all,
@@ -173,17 +216,34 @@ fn attempt(
         stopped: false,
         metric_sum: None,
     };
-    match train(run, bench, &spec, plan.epochs, study, trial, optimizer, &mut done) {
+    match train(
+        run,
+        bench,
+        &spec,
+        plan.epochs,
+        study,
+        trial,
+        optimizer,
+        &mut done,
+    ) {
         Err(failure) if failure.is_plugin_failure() => {
             tracing::warn!("trial {} failed: {failure}", trial.id);
-            done = TuneTrial { failed: Some(failure.to_string()), evaluation: None, metric_sum: None, ..done };
+            done = TuneTrial {
+                failed: Some(failure.to_string()),
+                evaluation: None,
+                metric_sum: None,
+                ..done
+            };
         }
         other => other?,
     }
     Ok(done)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, each argument a thing of its own")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call, each argument a thing of its own"
+)]
 fn train(
     run: &Run<'_>,
     bench: &mut Bench<'_>,
@@ -209,14 +269,20 @@ fn train(
             .measure(Category::Training, || training.advance(step - at))
             .map_err(|error| bench.fault(&error))?;
         at = step;
-        let weights = buffer.fill(|out| training.read(out)).map_err(|error| bench.fault(&error))?;
+        let weights = buffer
+            .fill(|out| training.read(out))
+            .map_err(|error| bench.fault(&error))?;
         bench.load(&weights)?;
         let evaluation = bench.evaluate(VALIDATION)?;
         let scores = run.metrics.scores();
-        let key = (metric_sum(scores, &evaluation.values), loss_of(scores, &evaluation.values));
+        let key = (
+            metric_sum(scores, &evaluation.values),
+            loss_of(scores, &evaluation.values),
+        );
         if key.0 > best.0 || (key.0 == best.0 && key.1 < best.1) {
             best = key;
-            (done.best_step, done.metric_sum, done.evaluation) = (step, Some(key.0), Some(evaluation));
+            (done.best_step, done.metric_sum, done.evaluation) =
+                (step, Some(key.0), Some(evaluation));
         }
         if step < total {
             let verdict = optimizer
@@ -236,6 +302,11 @@ pub fn describe_domain(axis: &Axis) -> String {
     match &axis.parameter.domain {
         Domain::Float { low, high, .. } => format!("{low:e} to {high:e}"),
         Domain::Integer { low, high, .. } => format!("{low} to {high}"),
-        _ => axis.choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        _ => axis
+            .choices
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }

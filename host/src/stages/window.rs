@@ -52,8 +52,11 @@ pub fn members(grid: &[u64], best: u64, total: u64, rule: Rule, wanted: usize) -
     };
     let first = first.ceil() as u64;
     let last = (end.floor() as u64).min(total);
-    let inside: Vec<u64> =
-        grid.iter().copied().filter(|step| (first..=last).contains(step)).collect();
+    let inside: Vec<u64> = grid
+        .iter()
+        .copied()
+        .filter(|step| (first..=last).contains(step))
+        .collect();
     let members = match inside.len() {
         0 => vec![best],
         count if count <= wanted => inside,
@@ -61,7 +64,13 @@ pub fn members(grid: &[u64], best: u64, total: u64, rule: Rule, wanted: usize) -
             .map(|i| inside[(i * (count - 1) + (wanted - 1) / 2) / (wanted - 1).max(1)])
             .collect(),
     };
-    Window { best, first, last, cut_short: end.floor() as u64 > total, members }
+    Window {
+        best,
+        first,
+        last,
+        cut_short: end.floor() as u64 > total,
+        members,
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +86,10 @@ mod tests {
     #[test]
     fn members_lie_evenly_between_half_and_twice_the_best_step() {
         let window = members(&grid(10, 300), 100, 300, PAPER, 16);
-        assert_eq!((window.first, window.last, window.cut_short), (50, 200, false));
+        assert_eq!(
+            (window.first, window.last, window.cut_short),
+            (50, 200, false)
+        );
         assert_eq!(window.members, grid(10, 200)[4..]);
     }
 
@@ -86,20 +98,30 @@ mod tests {
         let window = members(&grid(1, 400), 200, 400, PAPER, 15);
         assert_eq!(window.members.len(), 15);
         assert_eq!((window.members[0], window.members[14]), (100, 400));
-        let gaps: Vec<u64> = window.members.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let gaps: Vec<u64> = window
+            .members
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
         assert!(gaps.iter().all(|gap| (21..=22).contains(gap)), "{gaps:?}");
     }
 
     #[test]
     fn a_window_cut_short_by_the_training_is_said() {
         let window = members(&grid(10, 300), 250, 300, PAPER, 15);
-        assert_eq!((window.first, window.last, window.cut_short), (125, 300, true));
+        assert_eq!(
+            (window.first, window.last, window.cut_short),
+            (125, 300, true)
+        );
     }
 
     #[test]
     fn the_last_half_does_not_depend_on_the_best_step() {
         let window = members(&grid(10, 300), 30, 300, Rule::LastHalf, 100);
-        assert_eq!((window.first, window.last, window.cut_short), (150, 300, false));
+        assert_eq!(
+            (window.first, window.last, window.cut_short),
+            (150, 300, false)
+        );
         assert!(!window.members.contains(&30));
     }
 
@@ -111,7 +133,10 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_lower_loss_and_then_to_the_earlier_step() {
-        assert_eq!(best_checkpoint(&[(1.0, 0.5), (1.0, 0.4), (1.0, 0.4), (0.9, 0.1)]), Some(1));
+        assert_eq!(
+            best_checkpoint(&[(1.0, 0.5), (1.0, 0.4), (1.0, 0.4), (0.9, 0.1)]),
+            Some(1)
+        );
         assert_eq!(best_checkpoint(&[]), None);
     }
 }
