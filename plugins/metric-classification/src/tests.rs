@@ -1,7 +1,8 @@
 //! Golden values of scikit-learn, and what holds for every split.
 
 use bomf_plugin_api::testkit::tolerance::{self, STATISTIC};
-use bomf_plugin_api::{Context, PluginError, Result, Scores, Table, Values, column};
+use bomf_plugin_api::testkit::{self, manifest};
+use bomf_plugin_api::{Context, Kind, PluginError, Result, Scores, Table, Values, column};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -37,6 +38,22 @@ fn expect(found: f64, expected: f64, what: &str) {
 
 fn refusal(name: &str, options: &str, table: &Table<'_>) -> PluginError {
     try_score(name, options, table).unwrap_err()
+}
+
+#[test]
+fn all_promises_of_a_metric_are_kept() {
+    let library = crate::library();
+    manifest::conformance(library.manifest());
+    let two = table(&[0, 1, 1, 0, 1], &[0, 1, 0, 1, 1]);
+    let three = with_labels(table(&[0, 1, 2, 0, 1], &[0, 1, 1, 2, 1]), 3);
+    for (name, options) in ALL {
+        let descriptor = manifest::descriptor(library.manifest(), Kind::Metric, name);
+        let metric = library
+            .make_metric(name, options, &Context::default())
+            .unwrap();
+        testkit::metric::conformance(&*metric, descriptor, &two);
+        testkit::metric::conformance(&*metric, descriptor, &three);
+    }
 }
 
 #[test]
