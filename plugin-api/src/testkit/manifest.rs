@@ -151,7 +151,7 @@ fn options_are_documented(name: &str, schema: &Value) {
         let has_default = property.get("default").is_some() || required.contains(&option.as_str());
         assert!(
             has_default,
-            "{name}: option `{option}` has a default or is required: `#[serde(default)]`"
+            "{name}: option `{option}` shows a default or is required: `#[serde(default)]`, and `Serialize` for its type"
         );
     }
 }

@@ -7,7 +7,7 @@ use bomf_plugin_api::{
     Table,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::counts::{ClassCounts, Counts};
 
@@ -84,8 +84,8 @@ pub struct ByClassOptions {
     pub positive: Option<u64>,
 }
 
-/// Which classes count, and how much.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Which classes count, and how much. `Serialize` lets the default into the options' schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Average {
     /// `binary` for two labels or where `positive` is given, `macro` for more.
