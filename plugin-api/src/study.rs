@@ -204,7 +204,7 @@ pub enum Outcome {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Suggestions {
-    /// At least one, at most as many as were asked for.
+    /// At most as many as were asked for; none only while what comes next hangs on trials that are pending.
     Points(Vec<Suggestion>),
     /// There is nothing left to try.
     Done {

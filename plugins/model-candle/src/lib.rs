@@ -13,7 +13,7 @@ use bomf_plugin_api::{
     Component, Context, Descriptor, Kind, Model, ModelBackend, ModelSpec, Result, export_plugin,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use transformer::{Settings, TextModel};
 
 pub use engine::Candle;
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// How the tokens of a text become one vector.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
     /// The first token through a dense layer, as `transformers` has it: the fused folder loads there with the same logits.

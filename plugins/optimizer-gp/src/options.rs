@@ -1,7 +1,7 @@
 //! What configurations may say.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of `gp`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ impl Default for GpOptions {
 }
 
 /// Acquisition functions by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AcquisitionKind {
@@ -60,7 +60,7 @@ pub enum AcquisitionKind {
 }
 
 /// Ways to treat coefficients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SimplexOption {
