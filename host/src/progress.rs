@@ -84,18 +84,18 @@ impl Progress {
         }
     }
 
-    /// Says one thing without tearing a bar.
+    /// Says one thing, unless the user wants quiet.
     pub fn say(&self, line: &str) {
-        match self.style {
-            Style::Quiet => {}
-            Style::Json => write_line(&json!({"event": "message", "message": line}).to_string()),
-            Style::Human => self.print(line),
+        if self.style != Style::Quiet {
+            self.log(line);
         }
     }
 
-    /// Writes a line above the bars.
-    pub fn print(&self, line: &str) {
-        if self.terminal {
+    /// Writes a line without tearing a bar.
+    pub fn log(&self, line: &str) {
+        if self.style == Style::Json {
+            write_line(&json!({"event": "message", "message": line}).to_string());
+        } else if self.terminal {
             // Fails only when standard error is gone.
             let _ = self.bars.println(line);
         } else {

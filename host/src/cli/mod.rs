@@ -1,8 +1,13 @@
 //! The command line: what the user typed.
 
+mod log;
+pub mod plugins;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use log::listen;
 
 /// What `bomf --version` prints.
 const VERSION: &str = concat!(

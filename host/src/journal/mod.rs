@@ -340,7 +340,7 @@ mod tests {
     fn finished_work_is_not_done_again() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(folder.path()).unwrap();
-        let value = 0.1 + 0.2;
+        let value: f64 = 0.1 + 0.2;
         assert_eq!(journal.once("a", || Ok(value)).unwrap(), value);
         drop(journal);
         let journal = Journal::reopen(folder.path()).unwrap();

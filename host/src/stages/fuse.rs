@@ -31,8 +31,8 @@ pub struct MethodPlan {
     pub options: Value,
     /// Positions of its objectives among the run's scores.
     pub objectives: Vec<usize>,
-    /// Most evaluations.
-    pub ceiling: u64,
+    /// Most evaluations beyond those of the members.
+    pub iterations: u64,
     /// Whether the optimizer wants the members' Gram matrix.
     pub needs_gram: bool,
 }
@@ -91,7 +91,8 @@ pub struct Workshop<'a, 'b> {
     pub known: HashMap<Vec<u64>, Evaluation>,
 }
 
-fn bits(coefficients: &[f64]) -> Vec<u64> {
+/// The key of coefficients among those that were evaluated.
+pub fn bits(coefficients: &[f64]) -> Vec<u64> {
     // Adding zero turns -0.0 into 0.0: they fuse to the same weights.
     coefficients.iter().map(|c| (c + 0.0).to_bits()).collect()
 }
@@ -238,14 +239,15 @@ pub fn fuse(
         );
     }
     let key = format!("fuse/{}", plan.name);
-    let progress = run.progress.stage(&key, plan.ceiling);
+    let ceiling = members as u64 + plan.iterations;
+    let progress = run.progress.stage(&key, ceiling);
     let trials = RefCell::new(Vec::<FuseTrial>::new());
     let mut search = Search {
         key: key.clone(),
         optimizer_name: plan.optimizer.clone(),
         optimizer,
         study,
-        ceiling: plan.ceiling,
+        ceiling,
         run,
     };
     let end = search.run(|_, trial, _| {
@@ -273,7 +275,7 @@ pub fn fuse(
     Ok(MethodResult {
         name: plan.name.clone(),
         trials,
-        ceiling: plan.ceiling,
+        ceiling,
         ended,
         chosen,
     })

@@ -224,7 +224,8 @@ mod tests {
         assert_eq!(choose(Choice::BestMetricSum), Some(2));
         assert_eq!(choose(Choice::BestOf(0)), Some(3));
         assert_eq!(choose(Choice::Weights(vec![1.0, 0.0])), Some(3));
-        assert_eq!(choose(Choice::Knee), Some(2));
+        // Two points are the whole front, and both are its extremes: the lower loss decides.
+        assert_eq!(choose(Choice::Knee), Some(3));
     }
 
     #[test]

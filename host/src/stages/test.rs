@@ -6,10 +6,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::TEST;
 use super::bench::{Evaluation, Metrics};
 use super::fuse::{MethodResult, Workshop};
 use super::trajectory::describe;
-use super::{Run, TEST};
 use crate::diagnostics::Failure;
 use crate::statistics::{Interval, percentile_interval};
 use crate::timing::Category;

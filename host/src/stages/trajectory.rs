@@ -39,6 +39,8 @@ pub struct Checkpoint {
     pub learning_rate: f64,
     /// Scores on the validation split.
     pub evaluation: Evaluation,
+    /// BLAKE3 of its weights, tensor after tensor.
+    pub digest: String,
 }
 
 /// The training that was done.
@@ -50,6 +52,15 @@ pub struct Trajectory {
     pub checkpoints: Vec<Checkpoint>,
     /// The members among them.
     pub window: Window,
+}
+
+impl Trajectory {
+    /// The checkpoints that are members, ascending by step.
+    pub fn members(&self) -> impl Iterator<Item = &Checkpoint> {
+        self.checkpoints
+            .iter()
+            .filter(|checkpoint| self.window.members.contains(&checkpoint.step))
+    }
 }
 
 /// Trains, evaluates every checkpoint of the grid, finds B* and the members' window, and drops the other weights.
@@ -222,11 +233,16 @@ fn advance(
         run.journal
             .write_tensors(&state_file(step), &state.tensors, Some(&state.state))
     })?;
+    let mut hasher = blake3::Hasher::new();
+    weights.iter().for_each(|tensor| {
+        hasher.update(tensor.data());
+    });
     Ok(Checkpoint {
         step,
         training_loss: report.loss,
         learning_rate: report.learning_rate,
         evaluation,
+        digest: format!("blake3:{}", hasher.finalize().to_hex()),
     })
 }
 

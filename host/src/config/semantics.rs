@@ -1,0 +1,305 @@
+//! What only makes sense together.
+
+use std::collections::BTreeSet;
+
+use bomf_plugin_api::Hyperparameters;
+use serde_json::{Value, json};
+
+use super::document::{Document, child, item};
+use super::schema::nearest;
+use super::{AxisConfig, ChooseConfig, Config, FileConfig, LabelConfig, ScaleConfig, TaskConfig};
+use crate::diagnostics::Failure;
+
+/// Gathers what is wrong although every value is in order by itself.
+pub fn check(config: &Config, document: &Document, problems: &mut Vec<Failure>) {
+    let mut check = Check {
+        config,
+        document,
+        problems,
+    };
+    check.name();
+    check.labels();
+    check.data();
+    check.names();
+    check.space();
+    check.objectives();
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    document: &'a Document,
+    problems: &'a mut Vec<Failure>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, at: &str, code: &'static str, message: impl Into<String>) {
+        self.problems.push(self.document.problem(at, code, message));
+    }
+
+    fn suggest(
+        &mut self,
+        at: &str,
+        code: &'static str,
+        message: String,
+        name: &str,
+        known: &[String],
+    ) {
+        let failure = self.document.problem(at, code, message);
+        self.problems
+            .push(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint(format!("known here: `{}`", known.join("`, `"))),
+            });
+    }
+
+    fn name(&mut self) {
+        let name = &self.config.name;
+        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            let message = format!(
+                "found `{name}`, expected letters, digits, `-`, `_` and `.`: it names a folder"
+            );
+            self.problem("name", "config::name", message);
+        }
+    }
+
+    fn labels(&mut self) {
+        let TaskConfig::Classification { labels } = &self.config.model.task else {
+            return;
+        };
+        let distinct: BTreeSet<&String> = labels.iter().collect();
+        if distinct.len() != labels.len() {
+            self.problem(
+                "model.task.labels",
+                "config::labels",
+                "found a label twice, expected different ones",
+            );
+        }
+    }
+
+    fn data(&mut self) {
+        let data = &self.config.data;
+        let files = [
+            ("train", &data.train),
+            ("validation", &data.validation),
+            ("test", &data.test),
+        ];
+        match &data.source {
+            Some(source) => {
+                if let Some((name, _)) = files.iter().find(|(_, file)| file.is_some()) {
+                    let message =
+                        "found a file beside `source`, expected either `source` or three files";
+                    self.problem(&child("data", name), "config::data", message);
+                }
+                self.file("data.source", source);
+            }
+            None => {
+                for (name, file) in files {
+                    match file {
+                        Some(file) => self.file(&child("data", name), file),
+                        None => self.problem(
+                            &child("data", name),
+                            "config::data",
+                            "found nothing, expected a file (or `source` with `split` for all three)",
+                        ),
+                    }
+                }
+                if data.split.is_some() {
+                    self.problem(
+                        "data.split",
+                        "config::data",
+                        "found a split without `source` to be split",
+                    );
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, at: &str, file: &FileConfig) {
+        match (&self.config.model.task, &file.label, &file.value) {
+            (TaskConfig::Classification { labels }, Some(LabelConfig::Cut(cut)), None) => {
+                let ascending = cut.thresholds.windows(2).all(|pair| pair[0] < pair[1]);
+                if cut.thresholds.len() + 1 != labels.len() || !ascending {
+                    let message = format!(
+                        "found {:?}, expected {} ascending number(s), one less than there are labels",
+                        cut.thresholds,
+                        labels.len() - 1
+                    );
+                    self.problem(&child(at, "label.thresholds"), "config::label", message);
+                }
+            }
+            (TaskConfig::Classification { .. }, Some(LabelConfig::Column(_)), None)
+            | (TaskConfig::Regression {}, None, Some(_)) => {}
+            (TaskConfig::Classification { .. }, ..) => {
+                self.problem(
+                    &child(at, "label"),
+                    "config::label",
+                    "expected the column of the label, and no `value`",
+                );
+            }
+            (TaskConfig::Regression {}, ..) => {
+                self.problem(
+                    &child(at, "value"),
+                    "config::label",
+                    "expected the column of the number, and no `label`",
+                );
+            }
+        }
+    }
+
+    fn names(&mut self) {
+        let metrics: Vec<&str> = self
+            .config
+            .metrics
+            .iter()
+            .map(|m| m.name.as_deref().unwrap_or(&m.plugin))
+            .collect();
+        let methods: Vec<&str> = self
+            .config
+            .fuse
+            .methods
+            .iter()
+            .map(|method| method.label())
+            .collect();
+        for (list, names) in [("metrics", metrics), ("fuse.methods", methods)] {
+            for (index, name) in names.iter().enumerate() {
+                if names[..index].contains(name) || (list == "metrics" && *name == "loss") {
+                    let message = format!(
+                        "found a second `{name}`, expected different names: give one of them a `name`"
+                    );
+                    self.problem(&item(list, index), "config::name", message);
+                }
+            }
+        }
+    }
+
+    fn space(&mut self) {
+        let Some(tune) = &self.config.tune else {
+            return;
+        };
+        let defaults = serde_json::to_value(Hyperparameters::default()).unwrap_or_default();
+        let known: Vec<String> = defaults
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .collect();
+        if tune.space.is_empty() {
+            self.problem(
+                "tune.space",
+                "config::space",
+                "found nothing to search, expected one hyperparameter or more",
+            );
+        }
+        for (name, axis) in &tune.space {
+            let at = child("tune.space", name);
+            if !known.contains(name) {
+                let message = format!("found no hyperparameter named `{name}`");
+                self.suggest(&at, "config::space", message, name, &known);
+                continue;
+            }
+            match axis {
+                AxisConfig::Range(range) => {
+                    if range.low > range.high {
+                        let message = format!(
+                            "found {} to {}, expected low <= high",
+                            range.low, range.high
+                        );
+                        self.problem(&at, "config::range", message);
+                    } else if range.scale == ScaleConfig::Log && range.low <= 0.0 {
+                        let message =
+                            format!("found {}, expected more than 0 on a log scale", range.low);
+                        self.problem(&child(&at, "low"), "config::range", message);
+                    } else if range.integer {
+                        self.values(
+                            &at,
+                            name,
+                            &[json!(range.low as i64), json!(range.high as i64)],
+                        );
+                    } else {
+                        self.values(&at, name, &[json!(range.low), json!(range.high)]);
+                    }
+                }
+                AxisConfig::Choices(choices) => {
+                    self.values(&child(&at, "choices"), name, &choices.choices)
+                }
+            }
+        }
+    }
+
+    /// Whether a hyperparameter can take some values.
+    fn values(&mut self, at: &str, name: &str, values: &[Value]) {
+        let schema = schemars::schema_for!(Hyperparameters).to_value();
+        for value in values {
+            let mut problems = Vec::new();
+            super::schema::check(
+                &schema,
+                &json!({name: value}),
+                "",
+                self.document,
+                &mut problems,
+            );
+            if let Some(problem) = problems.first() {
+                self.problem(
+                    at,
+                    "config::space",
+                    format!("`{name}`: {}", problem.message),
+                );
+                return;
+            }
+        }
+    }
+
+    fn objectives(&mut self) {
+        // Metrics with several scores have names of the form `metric.score`, which the plan checks.
+        let mut known = vec!["loss".to_owned()];
+        known.extend(
+            self.config
+                .metrics
+                .iter()
+                .map(|m| m.name.clone().unwrap_or_else(|| m.plugin.clone())),
+        );
+        let is_known = |name: &str| {
+            known
+                .iter()
+                .any(|other| name == other || name.starts_with(&format!("{other}.")))
+        };
+        let mut unknown = Vec::new();
+        for (index, method) in self.config.fuse.methods.iter().enumerate() {
+            let at = child(&item("fuse.methods", index), "objectives");
+            let names = method.objectives.iter().flatten().enumerate();
+            unknown.extend(
+                names
+                    .filter(|(_, name)| !is_known(name))
+                    .map(|(i, name)| (item(&at, i), name.clone())),
+            );
+            if method.objectives.as_ref().is_some_and(Vec::is_empty) {
+                self.problem(
+                    &at,
+                    "config::objective",
+                    "found no objective, expected one or more",
+                );
+            }
+        }
+        match &self.config.fuse.choose {
+            ChooseConfig::Best(choose) if !is_known(&choose.best) => {
+                unknown.push(("fuse.choose.best".to_owned(), choose.best.clone()));
+            }
+            ChooseConfig::Weights(choose) => {
+                let names = choose.weights.keys().filter(|name| !is_known(name));
+                unknown
+                    .extend(names.map(|name| (child("fuse.choose.weights", name), name.clone())));
+            }
+            _ => {}
+        }
+        for (at, name) in unknown {
+            self.suggest(
+                &at,
+                "config::objective",
+                format!("found no score named `{name}`"),
+                &name,
+                &known,
+            );
+        }
+    }
+}

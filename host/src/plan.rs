@@ -1,0 +1,491 @@
+//! A configuration and the plugins, resolved into what will be done: names exist, options fit, data is read.
+
+use std::path::{Path, PathBuf};
+
+use bomf_plugin_api::{Context, Descriptor, Domain, Kind, Metric, Parameter, Scale, Task};
+use serde_json::{Map, Value, json};
+
+use crate::assets;
+use crate::config::document::{Document, child, item};
+use crate::config::schema::{self, nearest};
+use crate::config::{
+    AxisConfig, ChooseConfig, ChooseRule, Config, Format, Loaded, MethodConfig, ScaleConfig,
+    TaskConfig, TuneConfig, WindowConfig,
+};
+use crate::data::{self, ResolvedFile, Splits};
+use crate::diagnostics::{Failure, Failures};
+use crate::registry::Registry;
+use crate::stages::bench::{Metrics, OpenMetric};
+use crate::stages::fuse::MethodPlan;
+use crate::stages::objectives::{Choice, Score};
+use crate::stages::test::TestPlan;
+use crate::stages::trajectory::TrajectoryPlan;
+use crate::stages::tune::{Axis, TunePlan};
+use crate::stages::window::Rule;
+
+/// Everything that is to be done.
+pub struct Plan {
+    /// The configuration.
+    pub config: Config,
+    /// What the model is to do.
+    pub task: Task,
+    /// The model's folder.
+    pub model_folder: PathBuf,
+    /// The data.
+    pub splits: Splits,
+    /// The metrics, open.
+    pub metrics: Metrics,
+    /// Hyperparameter search, if there is one.
+    pub tune: Option<TunePlan>,
+    /// The training.
+    pub trajectory: TrajectoryPlan,
+    /// The methods.
+    pub methods: Vec<MethodPlan>,
+    /// How a method's final point is chosen.
+    pub choice: Choice,
+    /// How results on the test split are stated.
+    pub test: TestPlan,
+    /// Most threads.
+    pub threads: usize,
+}
+
+/// Resolves a configuration. Assets that are not in the cache are fetched.
+///
+/// # Errors
+/// All that is wrong, as far as one fault does not hide another.
+pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Result<Plan, Failures> {
+    let Loaded { config, document } = loaded;
+    let mut names = Names {
+        registry,
+        document: &document,
+        problems: Vec::new(),
+    };
+    names.check(&config);
+    if !names.problems.is_empty() {
+        return Err(Failures(names.problems));
+    }
+    let threads = config
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let context = Context::new(threads, config.seed);
+    let metrics = open_metrics(&config, registry, &context)?;
+    let objectives = objectives(&config, &document, metrics.scores())?;
+    let choice = choice(&config, &document, metrics.scores())?;
+    let folder = document.path().parent().unwrap_or(Path::new("")).to_owned();
+    let model_folder = model_folder(&config, &document, &folder, say)?;
+    let resolve_file = |path: &str| data_file(path, &folder, say);
+    let splits = data::load(
+        &config.data,
+        &config.model.task,
+        &document,
+        &resolve_file,
+        config.seed,
+    )?;
+    let task = match &config.model.task {
+        TaskConfig::Classification { labels } => Task::Classification {
+            labels: labels.clone(),
+        },
+        TaskConfig::Regression {} => Task::Regression,
+    };
+    let tune = config
+        .tune
+        .as_ref()
+        .map(|tune| tune_plan(tune, &config, registry));
+    let trajectory = trajectory_plan(&config);
+    let methods = config.fuse.methods.iter().zip(objectives);
+    let methods =
+        methods.map(|(method, objectives)| method_plan(method, objectives, &config, registry));
+    let methods = methods.collect();
+    let test = TestPlan {
+        resamples: config.test.resamples,
+        confidence: config.test.confidence,
+    };
+    Ok(Plan {
+        task,
+        model_folder,
+        splits,
+        metrics,
+        tune,
+        trajectory,
+        methods,
+        choice,
+        test,
+        threads,
+        config,
+    })
+}
+
+/// Gathers what is wrong with the names of plugins and with their options.
+struct Names<'a> {
+    registry: &'a Registry,
+    document: &'a Document,
+    problems: Vec<Failure>,
+}
+
+impl Names<'_> {
+    fn check(&mut self, config: &Config) {
+        self.plugin(
+            Kind::Model,
+            &config.model.plugin,
+            &config.model.options,
+            "model",
+        );
+        for (index, metric) in config.metrics.iter().enumerate() {
+            self.plugin(
+                Kind::Metric,
+                &metric.plugin,
+                &metric.options,
+                &item("metrics", index),
+            );
+        }
+        if let Some(tune) = &config.tune {
+            self.plugin(
+                Kind::Optimizer,
+                &tune.optimizer.plugin,
+                &tune.optimizer.options,
+                "tune.optimizer",
+            );
+        }
+        self.plugin(
+            Kind::Fuser,
+            &config.fuse.fuser.plugin,
+            &config.fuse.fuser.options,
+            "fuse.fuser",
+        );
+        for (index, method) in config.fuse.methods.iter().enumerate() {
+            let at = item("fuse.methods", index);
+            self.plugin(Kind::Optimizer, &method.plugin, &method.options, &at);
+        }
+    }
+
+    fn plugin(&mut self, kind: Kind, name: &str, options: &Map<String, Value>, at: &str) {
+        let Some((_, descriptor)) = self.registry.find(kind, name) else {
+            let at = child(at, "use");
+            let failure = self.document.problem(
+                &at,
+                "config::unknown_plugin",
+                format!("found no {kind} named `{name}`"),
+            );
+            let known = self
+                .registry
+                .components(kind)
+                .map(|(_, descriptor)| descriptor.name.as_str());
+            let hint = match nearest(name, known) {
+                Some(near) => {
+                    format!("did you mean `{near}`? `bomf plugins list` shows what is there")
+                }
+                None => "`bomf plugins list` shows what is there, and what is wrong with the rest"
+                    .to_owned(),
+            };
+            self.problems.push(failure.hint(hint));
+            return;
+        };
+        let options = Value::Object(options.clone());
+        schema::check(
+            &descriptor.options,
+            &options,
+            at,
+            self.document,
+            &mut self.problems,
+        );
+    }
+}
+
+fn open_metrics(
+    config: &Config,
+    registry: &Registry,
+    context: &Context,
+) -> Result<Metrics, Failures> {
+    let mut scores = vec![Score::loss()];
+    let mut open = Vec::new();
+    for metric in &config.metrics {
+        let opened: Box<dyn Metric> = registry.metric(
+            &metric.plugin,
+            &Value::Object(metric.options.clone()),
+            context,
+        )?;
+        let (_, descriptor) = registry
+            .find(Kind::Metric, &metric.plugin)
+            .expect("checked before");
+        let label = metric.name.as_deref().unwrap_or(&metric.plugin);
+        scores.extend(score_names(label, descriptor));
+        open.push(OpenMetric {
+            plugin: metric.plugin.clone(),
+            metric: opened,
+            scores: descriptor
+                .scores
+                .iter()
+                .map(|score| score.name.clone())
+                .collect(),
+        });
+    }
+    Ok(Metrics::new(open, scores))
+}
+
+/// A metric with one score gives it its own name; the scores of others are called `metric.score`.
+fn score_names(label: &str, descriptor: &Descriptor) -> Vec<Score> {
+    let named = descriptor.scores.iter().map(|score| {
+        let name = match descriptor.scores.len() {
+            1 => label.to_owned(),
+            _ => format!("{label}.{}", score.name),
+        };
+        Score::metric(name, score)
+    });
+    named.collect()
+}
+
+/// Positions of each method's objectives among the scores.
+fn objectives(
+    config: &Config,
+    document: &Document,
+    scores: &[Score],
+) -> Result<Vec<Vec<usize>>, Failures> {
+    let mut problems = Vec::new();
+    let methods = config
+        .fuse
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(index, method)| match &method.objectives {
+            None => (0..scores.len()).collect(),
+            Some(names) => {
+                let at = child(&item("fuse.methods", index), "objectives");
+                let found = names.iter().enumerate().filter_map(|(i, name)| {
+                    position(scores, name)
+                        .map_err(|what| {
+                            problems.push(document.problem(
+                                &item(&at, i),
+                                "config::objective",
+                                what,
+                            ));
+                        })
+                        .ok()
+                });
+                found.collect()
+            }
+        });
+    let methods = methods.collect();
+    if problems.is_empty() {
+        Ok(methods)
+    } else {
+        Err(Failures(problems))
+    }
+}
+
+fn position(scores: &[Score], name: &str) -> Result<usize, String> {
+    scores
+        .iter()
+        .position(|score| score.name == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = scores.iter().map(|score| score.name.as_str()).collect();
+            format!(
+                "found no score named `{name}` among `{}`",
+                names.join("`, `")
+            )
+        })
+}
+
+fn choice(config: &Config, document: &Document, scores: &[Score]) -> Result<Choice, Failures> {
+    let fault =
+        |what: String| Failures::from(document.problem("fuse.choose", "config::objective", what));
+    Ok(match &config.fuse.choose {
+        ChooseConfig::Rule(ChooseRule::BestMetricSum) => Choice::BestMetricSum,
+        ChooseConfig::Rule(ChooseRule::Knee) => Choice::Knee,
+        ChooseConfig::Best(choose) => {
+            Choice::BestOf(position(scores, &choose.best).map_err(fault)?)
+        }
+        ChooseConfig::Weights(choose) => {
+            let mut weights = vec![0.0; scores.len()];
+            for (name, weight) in &choose.weights {
+                weights[position(scores, name).map_err(fault)?] = *weight;
+            }
+            Choice::Weights(weights)
+        }
+    })
+}
+
+fn model_folder(
+    config: &Config,
+    document: &Document,
+    base: &Path,
+    say: &dyn Fn(&str),
+) -> Result<PathBuf, Failures> {
+    let source = &config.model.source;
+    let as_folder = base.join(source);
+    if as_folder.is_dir() {
+        return Ok(as_folder);
+    }
+    let name = source.strip_prefix("asset:").unwrap_or(source);
+    let asset = assets::find(name).map_err(|_| {
+        document
+            .problem(
+                "model.source",
+                "config::source",
+                format!("found neither the folder {} nor an asset `{source}`", as_folder.display()),
+            )
+            .hint("`bomf assets list` shows the assets; a folder has config.json, model.safetensors and tokenizer.json")
+    })?;
+    Ok(asset.fetch(say)?)
+}
+
+fn data_file(path: &str, base: &Path, say: &dyn Fn(&str)) -> Result<ResolvedFile, Failure> {
+    let Some(name) = path.strip_prefix("asset:") else {
+        return Ok(ResolvedFile {
+            path: base.join(path),
+            ..ResolvedFile::default()
+        });
+    };
+    let asset = assets::find(name)?;
+    let folder = asset.fetch(say)?;
+    match asset.name {
+        "movie-reviews" => Ok(ResolvedFile {
+            path: folder.join("movie-reviews.tsv"),
+            format: Some(Format::Tsv),
+            encoding: Some("latin-1"),
+            columns: Some(&["id", "rating", "text"]),
+        }),
+        other => Err(Failure::input(
+            "asset::not_data",
+            path,
+            format!("found the asset `{other}`, which is no data set"),
+        )),
+    }
+}
+
+fn tune_plan(tune: &TuneConfig, config: &Config, registry: &Registry) -> TunePlan {
+    let mut options = tune.optimizer.options.clone();
+    // `tune.initial` is the optimizer's own option where it has one of that name.
+    let (_, descriptor) = registry
+        .find(Kind::Optimizer, &tune.optimizer.plugin)
+        .expect("checked before");
+    if descriptor.options["properties"].get("initial").is_some() && !options.contains_key("initial")
+    {
+        options.insert("initial".to_owned(), json!(tune.initial));
+    }
+    TunePlan {
+        optimizer: tune.optimizer.plugin.clone(),
+        options: Value::Object(options),
+        axes: tune
+            .space
+            .iter()
+            .map(|(name, axis)| axis_plan(name, axis))
+            .collect(),
+        base: config.trajectory.hyperparameters.clone(),
+        trials: tune.initial + tune.iterations,
+        epochs: tune.epochs,
+    }
+}
+
+fn axis_plan(name: &str, axis: &AxisConfig) -> Axis {
+    let (domain, choices) = match axis {
+        AxisConfig::Range(range) => {
+            let scale = match range.scale {
+                ScaleConfig::Linear => Scale::Linear,
+                ScaleConfig::Log => Scale::Log,
+            };
+            let domain = match range.integer {
+                true => Domain::Integer {
+                    low: range.low.ceil() as i64,
+                    high: range.high.floor() as i64,
+                    scale,
+                },
+                false => Domain::Float {
+                    low: range.low,
+                    high: range.high,
+                    scale,
+                },
+            };
+            (domain, Vec::new())
+        }
+        AxisConfig::Choices(list) => (
+            Domain::Choice {
+                count: list.choices.len(),
+            },
+            list.choices.clone(),
+        ),
+    };
+    Axis {
+        parameter: Parameter {
+            name: name.to_owned(),
+            domain,
+        },
+        choices,
+    }
+}
+
+fn trajectory_plan(config: &Config) -> TrajectoryPlan {
+    let trajectory = &config.trajectory;
+    TrajectoryPlan {
+        epochs: trajectory.epochs,
+        checkpoints: trajectory.checkpoints,
+        members: trajectory.members,
+        rule: match trajectory.window {
+            WindowConfig::AroundBest => Rule::AroundBest {
+                from: trajectory.from,
+                to: trajectory.to,
+            },
+            WindowConfig::LastHalf => Rule::LastHalf,
+        },
+        hyperparameters: trajectory.hyperparameters.clone(),
+    }
+}
+
+fn method_plan(
+    method: &MethodConfig,
+    objectives: Vec<usize>,
+    config: &Config,
+    registry: &Registry,
+) -> MethodPlan {
+    let (_, descriptor) = registry
+        .find(Kind::Optimizer, &method.plugin)
+        .expect("checked before");
+    MethodPlan {
+        name: method.label().to_owned(),
+        optimizer: method.plugin.clone(),
+        options: Value::Object(method.options.clone()),
+        objectives,
+        iterations: method.iterations.unwrap_or(config.fuse.iterations),
+        needs_gram: descriptor.needs_gram,
+    }
+}
+
+impl Plan {
+    /// What `bomf validate` says of a plan that is in order.
+    pub fn summary(&self, json: bool) -> String {
+        let [train, validation, test] = self.splits.facts.rows;
+        let steps = |epochs: f64, batch: u64| {
+            ((train as u64).div_ceil(batch.max(1)) as f64 * epochs).round() as u64
+        };
+        let batch = self.trajectory.hyperparameters.batch_size
+            * self.trajectory.hyperparameters.accumulation;
+        let training = steps(self.trajectory.epochs, batch);
+        let tuning = self
+            .tune
+            .as_ref()
+            .map_or(0, |tune| tune.trials * steps(tune.epochs, batch));
+        let members = self.config.trajectory.members as u64;
+        let searched: u64 = self.methods.iter().map(|method| method.iterations).sum();
+        let evaluations = self.config.trajectory.checkpoints + members + searched;
+        if json {
+            return format!(
+                "{}\n",
+                json!({
+                    "name": self.config.name, "rows": self.splits.facts.rows, "training_steps": training,
+                    "tuning_steps": tuning, "most_evaluations": evaluations,
+                    "methods": self.methods.iter().map(|method| &method.name).collect::<Vec<_>>(),
+                })
+            );
+        }
+        format!(
+            "{}: in order\n  data        {train} train, {validation} validation, {test} test\n  model       {}\n  \
+             tuning      {} trials, about {tuning} steps on the proxy\n  trajectory  about {training} steps, {} checkpoints\n  \
+             fusion      {} members, {} methods, at most {evaluations} evaluations of {validation} examples\n",
+            self.config.name,
+            self.model_folder.display(),
+            self.tune.as_ref().map_or(0, |tune| tune.trials),
+            self.config.trajectory.checkpoints,
+            members,
+            self.methods.len(),
+        )
+    }
+}

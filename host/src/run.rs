@@ -1,0 +1,366 @@
+//! `bomf run`: the walk from a configuration to a report.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bomf_plugin_api::{Context, ModelInfo, ModelSpec, Objective};
+use serde_json::{Value, json};
+
+use crate::cli::RunArguments;
+use crate::config;
+use crate::diagnostics::{Failure, Failures};
+use crate::journal::{Journal, file};
+use crate::output;
+use crate::plan::{self, Plan};
+use crate::progress::Progress;
+use crate::registry::Registry;
+use crate::report::{self, Report};
+use crate::stages::bench::{Bench, Fusion};
+use crate::stages::fuse::{self, MethodResult, Workshop};
+use crate::stages::objectives::choose;
+use crate::stages::test;
+use crate::stages::trajectory::{self, Trajectory, TrajectoryPlan};
+use crate::stages::tune::{self, Tuning};
+use crate::stages::{Run, TEST, TRAIN, VALIDATION};
+use crate::timing::Timing;
+
+/// Set by the first Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Tunes, trains, fuses, tests and reports. Returns the run folder.
+pub fn run(
+    arguments: &RunArguments,
+    registry_of: impl Fn(&[PathBuf]) -> Registry,
+    progress: &Progress,
+) -> Result<PathBuf, Failures> {
+    let started = Instant::now();
+    let loaded = config::load(&arguments.config.config, &arguments.config.set)?;
+    let registry = registry_of(&loaded.config.plugins);
+    let source = loaded.document.text();
+    let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
+    let journal = open_journal(arguments, &plan, &registry, &source)?;
+    listen_for_ctrl_c(progress);
+    let timing = Timing::default();
+    let run = Run {
+        seed: plan.config.seed,
+        train_rows: plan.splits.train.rows(),
+        journal: &journal,
+        metrics: &plan.metrics,
+        progress,
+        timing: &timing,
+        stop: &|| STOP.load(Ordering::Relaxed),
+    };
+    let mut bench = open_bench(&plan, &registry, &run, plan.config.trajectory.freeze_layers)?;
+    let tuning = tune(&plan, &registry, &run, &mut bench)?;
+    let trained = train(&plan, &run, tuning.as_ref(), &mut bench)?;
+    let members = trajectory::members(&run, &trained, bench.model())?;
+    let fuser = &plan.config.fuse.fuser;
+    let context = Context::new(plan.threads, plan.config.seed);
+    let engine = registry.fuser(
+        &fuser.plugin,
+        &Value::Object(fuser.options.clone()),
+        &context,
+    )?;
+    let mut fusion = Fusion::open(&*engine, &fuser.plugin, members, bench.model().trainable())?;
+    let objectives = objectives(&plan, &trained);
+    let batch_size = plan.trajectory.hyperparameters.batch_size;
+    let known = known_members(&trained);
+    let mut workshop = Workshop {
+        run: &run,
+        bench: &mut bench,
+        fusion: &mut fusion,
+        batch_size,
+        known,
+    };
+    let methods = fuse_all(&plan, &registry, &mut workshop, &objectives)?;
+    let baseline = plan
+        .methods
+        .iter()
+        .position(|method| method.optimizer == "best_member");
+    let tested = test::test(&mut workshop, &methods, baseline, plan.test)?;
+    let chosen = chosen_method(&plan, &methods, &objectives);
+    let info = workshop.bench.model().info();
+    let report = Report::new(report::Parts {
+        plan: &plan,
+        registry: &registry,
+        model: &info,
+        tuning: tuning.as_ref(),
+        trajectory: &trained,
+        objectives: &objectives,
+        methods: &methods,
+        tested: &tested,
+        chosen,
+    });
+    output::write(&mut workshop, &methods[chosen], &trained, &report, &plan)?;
+    report.write(journal.folder(), &timing, started.elapsed())?;
+    Ok(journal.folder().to_owned())
+}
+
+/// Makes or reopens the run folder. A run can only go on with what it was begun with.
+fn open_journal(
+    arguments: &RunArguments,
+    plan: &Plan,
+    registry: &Registry,
+    source: &str,
+) -> Result<Journal, Failure> {
+    let name = &plan.config.name;
+    let journal = match (&arguments.out, arguments.resume) {
+        (Some(folder), true) => Journal::reopen(folder)?,
+        (None, true) => Journal::reopen(&latest(Path::new("runs"), name)?)?,
+        (Some(folder), false) => Journal::create(folder)?,
+        (None, false) => {
+            Journal::create(&PathBuf::from("runs").join(format!("{name}-{}", timestamp())))?
+        }
+    };
+    let begun: Value = journal.once("begun", || {
+        file::write(&journal.folder().join("config.yaml"), source.as_bytes())?;
+        let identity = identity(plan, registry);
+        file::write_json(&journal.folder().join("plan.json"), &identity)?;
+        Ok(identity)
+    })?;
+    let now = identity(plan, registry);
+    let differing: Vec<&str> = ["config", "data", "plugins", "bomf", "threads"]
+        .into_iter()
+        .filter(|part| begun[part] != now[part])
+        .collect();
+    match differing[..] {
+        [] => Ok(journal),
+        _ => Err(Failure::input(
+            "run::changed",
+            journal.folder().display(),
+            format!("found a run begun with other values of: {}", differing.join(", ")),
+        )
+        .hint("go on with what it was begun with (config.yaml and plan.json in its folder), or start a new run")),
+    }
+}
+
+/// All that decides the outcome of a run.
+fn identity(plan: &Plan, registry: &Registry) -> Value {
+    json!({
+        "bomf": env!("CARGO_PKG_VERSION"),
+        "config": plan.config,
+        "data": plan.splits.facts.digest,
+        "threads": plan.threads,
+        "plugins": report::plugins(plan, registry),
+    })
+}
+
+/// The last run of that name that is not locked by its name's time.
+fn latest(runs: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let prefix = format!("{name}-");
+    let entries = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let folders = entries.map(|entry| entry.path()).filter(|path| {
+        let time = path
+            .file_name()
+            .and_then(|file| file.to_str())
+            .and_then(|file| file.strip_prefix(&prefix));
+        time.is_some_and(|time| time.len() == 15 && path.join("journal.jsonl").is_file())
+    });
+    folders.max().ok_or_else(|| {
+        Failure::input(
+            "run::none",
+            runs.display(),
+            format!("found no run named `{name}`"),
+        )
+        .hint("name its folder with `--out`, or start one without `--resume`")
+    })
+}
+
+/// Now, as `20260131-235959` in UTC.
+fn timestamp() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let (days, seconds) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
+    // Days to a date: Howard Hinnant's civil_from_days.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+/// The first Ctrl-C asks the stages to stop after the current step, the second ends the process.
+fn listen_for_ctrl_c(progress: &Progress) {
+    let progress = progress.clone();
+    let listening = ctrlc::set_handler(move || {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        progress.say("stopping after the current step; once more ends at once");
+    });
+    if let Err(error) = listening {
+        tracing::warn!("Ctrl-C will end the run at once: {error}");
+    }
+}
+
+/// The model, with so many layers frozen, and all splits.
+fn open_bench<'a>(
+    plan: &'a Plan,
+    registry: &Registry,
+    run: &Run<'a>,
+    freeze_layers: Option<u32>,
+) -> Result<Bench<'a>, Failure> {
+    let model = &plan.config.model;
+    let context = Context::new(plan.threads, plan.config.seed);
+    let backend = registry.model(
+        &model.plugin,
+        &Value::Object(model.options.clone()),
+        &context,
+    )?;
+    let spec = ModelSpec::new(&plan.model_folder, plan.task.clone(), plan.config.seed)
+        .with_frozen_layers(freeze_layers);
+    let opened = backend
+        .open(&spec)
+        .map_err(|error| Failure::plugin(&model.plugin, &error))?;
+    describe(&opened.info());
+    let mut bench = Bench::new(opened, &model.plugin, run.metrics, run.timing)?;
+    bench.add_split(TRAIN, plan.splits.train.borrow())?;
+    bench.add_split(VALIDATION, plan.splits.validation.borrow())?;
+    bench.add_split(TEST, plan.splits.test.borrow())?;
+    Ok(bench)
+}
+
+fn describe(info: &ModelInfo) {
+    tracing::info!(
+        "{}: {} layers, {:.1} M parameters, {:.1} M trained, on {}",
+        info.architecture,
+        info.layers,
+        info.parameters as f64 / 1e6,
+        info.trainable_parameters as f64 / 1e6,
+        info.engine
+    );
+}
+
+fn tune<'a>(
+    plan: &'a Plan,
+    registry: &Registry,
+    run: &Run<'a>,
+    bench: &mut Bench<'a>,
+) -> Result<Option<Tuning>, Failure> {
+    let (Some(tune_plan), Some(tune_config)) = (&plan.tune, &plan.config.tune) else {
+        return Ok(None);
+    };
+    let context = Context::new(plan.threads, plan.config.seed);
+    let optimizer = registry.optimizer(&tune_plan.optimizer, &tune_plan.options, &context)?;
+    let proxy = tune_config.proxy.freeze_layers;
+    // The trajectory's own model serves where it is the proxy.
+    let tuning = if proxy == plan.config.trajectory.freeze_layers {
+        tune::tune(run, tune_plan, optimizer, bench)?
+    } else {
+        tune::tune(
+            run,
+            tune_plan,
+            optimizer,
+            &mut open_bench(plan, registry, run, proxy)?,
+        )?
+    };
+    Ok(Some(tuning))
+}
+
+fn train<'a>(
+    plan: &'a Plan,
+    run: &Run<'a>,
+    tuning: Option<&Tuning>,
+    bench: &mut Bench<'a>,
+) -> Result<Trajectory, Failure> {
+    let hyperparameters = tuning.map_or(&plan.trajectory.hyperparameters, |tuning| {
+        &tuning.hyperparameters
+    });
+    let plan = TrajectoryPlan {
+        hyperparameters: hyperparameters.clone(),
+        ..plan.trajectory.clone()
+    };
+    trajectory::trajectory(run, &plan, bench)
+}
+
+/// Every score, normalised from the members' own values.
+fn objectives(plan: &Plan, trained: &Trajectory) -> Vec<Objective> {
+    let scores = plan.metrics.scores().iter().enumerate();
+    let margin = plan.config.fuse.reference_margin;
+    let objective = scores.map(|(index, score)| {
+        let values: Vec<f64> = trained
+            .members()
+            .map(|member| member.evaluation.values[index])
+            .collect();
+        score.objective(&values, margin)
+    });
+    objective.collect()
+}
+
+/// The members themselves were evaluated while the trajectory was trained.
+fn known_members(trained: &Trajectory) -> HashMap<Vec<u64>, crate::stages::bench::Evaluation> {
+    let count = trained.window.members.len();
+    let members = trained.members().enumerate();
+    let known = members.map(|(index, member)| {
+        let mut vertex = vec![0.0; count];
+        vertex[index] = 1.0;
+        (fuse::bits(&vertex), member.evaluation.clone())
+    });
+    known.collect()
+}
+
+fn fuse_all(
+    plan: &Plan,
+    registry: &Registry,
+    workshop: &mut Workshop<'_, '_>,
+    objectives: &[Objective],
+) -> Result<Vec<MethodResult>, Failure> {
+    let context = Context::new(plan.threads, plan.config.seed);
+    let mut results = Vec::new();
+    for method in &plan.methods {
+        let optimizer = registry.optimizer(&method.optimizer, &method.options, &context)?;
+        let result = fuse::fuse(workshop, method, optimizer, objectives, &plan.choice)?;
+        let path = workshop
+            .run
+            .journal
+            .folder()
+            .join(format!("fuse/{}.json", method.name));
+        file::write_json(&path, &result)?;
+        results.push(result);
+    }
+    Ok(results)
+}
+
+/// The method whose choice is best on the validation split.
+fn chosen_method(plan: &Plan, methods: &[MethodResult], objectives: &[Objective]) -> usize {
+    let points: Vec<Vec<f64>> = methods
+        .iter()
+        .map(|method| {
+            method
+                .chosen()
+                .evaluation
+                .as_ref()
+                .map_or_else(Vec::new, |e| e.values.clone())
+        })
+        .collect();
+    choose(plan.metrics.scores(), objectives, &points, &plan.choice)
+        .expect("there is one method or more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_they_pass() {
+        let time = timestamp();
+        assert_eq!(time.len(), 15);
+        assert!(time.as_str() > "20250101-000000" && time.as_str() < "21000101-000000");
+    }
+}
