@@ -80,6 +80,11 @@ mod table;
 mod tensor;
 pub mod testkit;
 
+/// The author's guide: its examples run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugin-author.md")]
+mod guide {}
+
 pub use descriptor::{API_VERSION, Descriptor, Kind, Manifest, ScoreDescriptor};
 pub use error::{ErrorKind, PluginError, Result};
 pub use fuser::{Fuser, FuserSession};
