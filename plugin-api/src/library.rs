@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::descriptor::{API_VERSION, Descriptor, Kind, Manifest};
 use crate::error::{PluginError, Result};
@@ -150,6 +151,11 @@ fn descriptor<C: Component>(kind: Kind) -> Descriptor {
     let mut descriptor = C::describe();
     descriptor.kind = kind;
     descriptor.options = schemars::schema_for!(C::Options).to_value();
+    // The schema of `()`: configurations give options as a section, so none at all is an empty one.
+    if descriptor.options["type"] == "null" {
+        descriptor.options =
+            json!({"type": "object", "properties": {}, "additionalProperties": false});
+    }
     descriptor
 }
 

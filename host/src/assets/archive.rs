@@ -27,7 +27,7 @@ pub fn extract(archive: &Path, member: &str, target: &Path) -> Result<(), Failur
     {
         from_zip(file, member, &mut out)
     } else {
-        from_tar(file, member, &mut out)
+        from_tar(&mut { file }, member, &mut out)
     };
     match found {
         Ok(true) => out
@@ -54,7 +54,7 @@ fn from_zip(file: File, member: &str, out: &mut File) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn from_tar(reader: impl Read, member: &str, out: &mut File) -> std::io::Result<bool> {
+fn from_tar(reader: &mut dyn Read, member: &str, out: &mut File) -> std::io::Result<bool> {
     let (outer, inner) = match member.split_once('!') {
         Some((outer, inner)) => (outer, Some(inner)),
         None => (member, None),
@@ -70,7 +70,7 @@ fn from_tar(reader: impl Read, member: &str, out: &mut File) -> std::io::Result<
             continue;
         }
         return match inner {
-            Some(inner) => from_tar(entry, inner, out),
+            Some(inner) => from_tar(&mut { entry }, inner, out),
             None => copy(&mut entry.take(LARGEST), out).map(|_| true),
         };
     }
