@@ -33,6 +33,14 @@ pub fn plugins() -> PathBuf {
     from_xtask("BOMF_PLUGINS_DIR")
 }
 
+/// Where plugins that are made on the spot are built.
+///
+/// # Panics
+/// When `cargo xtask test` did not say where it is.
+pub fn fixtures() -> PathBuf {
+    from_xtask("BOMF_FIXTURES_DIR")
+}
+
 /// A path that `cargo xtask test` hands over.
 pub(crate) fn from_xtask(variable: &str) -> PathBuf {
     match std::env::var_os(variable) {
