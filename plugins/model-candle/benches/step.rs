@@ -2,8 +2,8 @@
 //!
 //!     cargo bench -p model-candle --bench step -- MODEL_FOLDER [THREADS]
 //!
-//! Prints one JSON object per line: batch, tokens per text, frozen layers, milliseconds (best of several). `step.py` beside
-//! this file does the same with PyTorch and `transformers`, and puts both side by side.
+//! Prints one JSON object per line: batch, tokens per text, frozen layers, milliseconds (best of several). The comparison
+//! `pytorch` of `cargo xtask peers` does the same with PyTorch and `transformers`, and puts both side by side.
 
 use std::time::Instant;
 
