@@ -15,7 +15,7 @@ use crate::timing::{Category, Timing};
 /// One number per score of the run: the loss first, then the metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// In the order of [`Bench::scores`].
+    /// In the order of [`Metrics::scores`].
     pub values: Vec<f64>,
 }
 

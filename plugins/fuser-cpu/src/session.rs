@@ -306,7 +306,7 @@ fn share_out<'a>(out: &'a mut [TensorMut<'_>], threads: usize) -> Vec<Vec<Part<'
 }
 
 fn fuse_share<S: SumElement>(session: &Session, coefficients: &[f64], share: Vec<Part<'_>>) {
-    let mut sums = vec![S::default(); BLOCK];
+    let mut sums: Vec<S> = std::iter::repeat_n(S::default(), BLOCK).collect();
     for part in share {
         let size = part.dtype.size();
         for (index, out) in part.bytes.chunks_mut(BLOCK * size).enumerate() {

@@ -1,4 +1,5 @@
 //! The suite that every fuser has to pass, on whatever adapter is there (a software one does), and what this one promises.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use bomf_plugin_api::testkit::fuser::{Abilities, conformance};
 use bomf_plugin_api::{Context, Dtype, Fuser, FuserSession, Member, Tensor, TensorMut, TensorSpec};

@@ -54,8 +54,12 @@ fn measure(folder: &str, threads: usize, tokens: usize, frozen: Option<u32>) {
     let mut training = model
         .begin_training(&TrainingSpec::new("train", 1000.0, 1, settings))
         .expect("a training");
-    let step = best(|| drop(training.advance(1).expect("a step")));
-    let forward = best(|| drop(model.predict("train").expect("predictions")));
+    let step = best(|| {
+        training.advance(1).expect("a step");
+    });
+    let forward = best(|| {
+        model.predict("train").expect("predictions");
+    });
     println!(
         r#"{{"engine": "candle", "batch": {BATCH}, "tokens": {tokens}, "frozen": {}, "threads": {threads}, "step_ms": {step:.1}, "forward_ms": {forward:.1}}}"#,
         frozen.unwrap_or(0)

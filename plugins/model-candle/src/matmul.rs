@@ -44,7 +44,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn from_row(self, row: usize, rows: usize) -> Self {
+    fn rows_from(self, row: usize, rows: usize) -> Self {
         Self {
             data: &self.data[row * self.row_stride..],
             rows,
@@ -120,7 +120,7 @@ pub fn multiply_rows(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, add: bool) {
     out.par_chunks_mut(share * columns)
         .enumerate()
         .for_each(|(index, out)| {
-            let part = a.from_row(index * share, out.len() / columns);
+            let part = a.rows_from(index * share, out.len() / columns);
             if columns < FEWEST_COLUMNS {
                 multiply_narrow(out, part, b, add);
             } else if part.rows >= FEWEST_ROWS {

@@ -5,7 +5,7 @@
 /// Cody and Waite's reduction to [-ln 2 / 2, ln 2 / 2], and the Taylor polynomial of degree 7 there.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.3, 88.3);
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.

@@ -1,4 +1,5 @@
 //! Logits, losses and the gradient of every tensor equal those of `transformers`, and what follows from there.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
 
