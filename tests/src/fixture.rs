@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// A crate to be built against a copy of plugin-api.
 pub struct Fixture {
@@ -63,6 +64,9 @@ impl Fixture {
     /// # Panics
     /// When it cannot be built: shows what cargo said.
     pub fn build(&self) -> PathBuf {
+        // Tests of one program run side by side, and several want the same fixture.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let base = crate::from_xtask("BOMF_FIXTURES_DIR");
         let folder = base.join("sources").join(self.name);
         self.write_sources(&folder);
@@ -108,7 +112,7 @@ impl Fixture {
                 );
                 text = text.replace(alteration.from, alteration.to);
             }
-            write_if_new(&folder.join("plugin-api").join(place), &text);
+            write_if_new(&folder.join(self.api_folder()).join(place), &text);
         }
         for alteration in &self.alterations {
             assert!(
@@ -155,10 +159,13 @@ impl Fixture {
             }
             if line.starts_with("[workspace]") {
                 kept.push(format!(
-                    "[workspace]\nmembers = [\"plugin-api\", \"{}\"]",
+                    "[workspace]\nmembers = [\"{}\", \"{}\"]",
+                    self.api_folder(),
                     self.name
                 ));
-            } else if line.contains("path = ") && !line.contains("path = \"plugin-api\"") {
+            } else if line.contains("path = \"plugin-api\"") {
+                kept.push(line.replace("\"plugin-api\"", &format!("\"{}\"", self.api_folder())));
+            } else if line.contains("path = ") {
                 // Crates that are not copied.
             } else if line.starts_with("panic = ") {
                 kept.push(format!("panic = \"{}\"", self.panic));
@@ -167,6 +174,12 @@ impl Fixture {
             }
         }
         kept.join("\n") + "\n"
+    }
+
+    /// Cargo tells crates of one name apart by their folder inside the workspace: with the same folder in two workspaces,
+    /// one fixture would get the other's library out of the shared target folder.
+    fn api_folder(&self) -> String {
+        format!("plugin-api-for-{}", self.name)
     }
 
     fn package_manifest(&self) -> String {

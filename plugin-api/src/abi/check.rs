@@ -23,19 +23,15 @@ pub(super) fn faults(errors: &AbiInstabilityErrors) -> Vec<String> {
     lines
 }
 
-/// The field's or function's name out of its description (`field_name:...` or `function_name(...)`).
+/// The field's name out of its description, which begins with `field_name:<name>`. Empty for what says nothing to a
+/// reader: the signature of a function pointer, whose field was named before, and the fields of transparent wrappers.
 fn name(step: &str) -> String {
-    let first = step
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("");
-    first
-        .split([':', '('])
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_owned()
+    let first = step.lines().next().unwrap_or("").trim();
+    match first.strip_prefix("field_name:").map(str::trim) {
+        Some("__returns") => "(what it returns)".to_owned(),
+        Some(name) if name.parse::<usize>().is_err() => name.to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// One line of bounded length.

@@ -4,7 +4,7 @@ use abi_stable::std_types::{RBox, RSlice, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
 use super::values::{AbiTensor, AbiTensorMut, lend_all, receive_all, unview, views};
-use super::{AbiResult, answer, outcome};
+use super::{AbiResult, Owned, answer, outcome};
 use crate::error::Result;
 use crate::fuser::{Fuser, FuserSession};
 use crate::tensor::{Member, Tensor, TensorMut};
@@ -34,7 +34,7 @@ pub trait AbiFuserSession: Send {
     fn project(&mut self, gradient: RVec<AbiTensor>) -> AbiResult<RVec<f64>>;
 }
 
-struct Export(Box<dyn Fuser>);
+struct Export(Owned<dyn Fuser>);
 
 impl AbiFuser for Export {
     fn open(&self, members: RVec<AbiMember>, groups: RVec<u64>) -> AbiResult<SessionBox> {
@@ -49,7 +49,7 @@ impl AbiFuser for Export {
                 })
                 .collect::<Result<_>>()?;
             let groups = groups.into_iter().map(|group| group as usize).collect();
-            let session = ExportSession(self.0.open(members, groups)?);
+            let session = ExportSession(Owned::new(self.0.open(members, groups)?));
             Ok(AbiFuserSession_TO::from_value(
                 session,
                 abi_stable::erased_types::TD_Opaque,
@@ -58,7 +58,7 @@ impl AbiFuser for Export {
     }
 }
 
-struct ExportSession(Box<dyn FuserSession>);
+struct ExportSession(Owned<dyn FuserSession>);
 
 impl AbiFuserSession for ExportSession {
     fn fuse(
@@ -79,7 +79,10 @@ impl AbiFuserSession for ExportSession {
 }
 
 pub(super) fn export(fuser: Box<dyn Fuser>) -> FuserBox {
-    AbiFuser_TO::from_value(Export(fuser), abi_stable::erased_types::TD_Opaque)
+    AbiFuser_TO::from_value(
+        Export(Owned::new(fuser)),
+        abi_stable::erased_types::TD_Opaque,
+    )
 }
 
 /// The host's side of a plugin's fuser.

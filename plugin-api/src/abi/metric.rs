@@ -4,7 +4,7 @@ use abi_stable::std_types::{RBox, RString};
 use abi_stable::{StableAbi, sabi_trait};
 
 use super::values::AbiTable;
-use super::{AbiResult, answer, from_json, outcome, to_json};
+use super::{AbiResult, Owned, answer, from_json, outcome, to_json};
 use crate::error::Result;
 use crate::metric::{Metric, Scores};
 use crate::table::Table;
@@ -25,7 +25,7 @@ pub trait AbiMetric: Send {
     fn score(&self, examples: AbiTable<'_>) -> AbiResult<AbiScores>;
 }
 
-struct Export(Box<dyn Metric>);
+struct Export(Owned<dyn Metric>);
 
 impl AbiMetric for Export {
     fn score(&self, examples: AbiTable<'_>) -> AbiResult<AbiScores> {
@@ -51,7 +51,10 @@ impl AbiMetric for Export {
 }
 
 pub(super) fn export(metric: Box<dyn Metric>) -> MetricBox {
-    AbiMetric_TO::from_value(Export(metric), abi_stable::erased_types::TD_Opaque)
+    AbiMetric_TO::from_value(
+        Export(Owned::new(metric)),
+        abi_stable::erased_types::TD_Opaque,
+    )
 }
 
 /// The host's side of a plugin's metric.

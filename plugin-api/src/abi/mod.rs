@@ -26,6 +26,8 @@ mod values;
 pub use open::{LoadError, LoadedLibrary};
 pub use root::{Exported, LibHeader, header};
 
+use std::ops::{Deref, DerefMut};
+
 use abi_stable::std_types::{RResult, RString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,42 @@ fn answer<T>(work: impl FnOnce() -> Result<T>) -> AbiResult<T> {
             Ok(text) => text.into(),
             Err(_) => error.message.into(),
         }),
+    }
+}
+
+/// A plugin's own value, in the host's hands. The host decides when it goes, and a panic on the way must not reach it.
+struct Owned<T: ?Sized>(Option<Box<T>>);
+
+impl<T: ?Sized> Owned<T> {
+    fn new(value: Box<T>) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: ?Sized> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_deref().expect("only `drop` takes the value")
+    }
+}
+
+impl<T: ?Sized> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_deref_mut().expect("only `drop` takes the value")
+    }
+}
+
+impl<T: ?Sized> Drop for Owned<T> {
+    fn drop(&mut self) {
+        let value = self.0.take();
+        let dropped = guard(|| {
+            drop(value);
+            Ok(())
+        });
+        if let Err(error) = dropped {
+            tracing::error!("while it was dropped: {}", error.message);
+        }
     }
 }
 

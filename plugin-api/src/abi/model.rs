@@ -4,7 +4,7 @@ use abi_stable::std_types::{RBox, RSlice, RStr, RString, RVec, Tuple2};
 use abi_stable::{StableAbi, sabi_trait};
 
 use super::values::{AbiTable, AbiTensor, AbiTensorMut, lend_all, receive_all, unview, views};
-use super::{AbiResult, answer, from_json, outcome, to_json};
+use super::{AbiResult, Owned, answer, from_json, outcome, to_json};
 use crate::error::{PluginError, Result};
 use crate::model::{
     Export as ModelExport, Model, ModelBackend, ModelInfo, ModelSpec, Predictions, SplitInfo,
@@ -69,13 +69,13 @@ pub trait AbiTraining: Send {
     fn restore(&mut self, state: AbiState) -> AbiResult<()>;
 }
 
-struct ExportBackend(Box<dyn ModelBackend>);
+struct ExportBackend(Owned<dyn ModelBackend>);
 
 impl AbiBackend for ExportBackend {
     fn open(&self, spec: RStr<'_>) -> AbiResult<ModelBox> {
         answer(|| {
             let spec: ModelSpec = from_json(&spec, "model spec")?;
-            let model = ExportModel(self.0.open(&spec)?);
+            let model = ExportModel(Owned::new(self.0.open(&spec)?));
             Ok(AbiModel_TO::from_value(
                 model,
                 abi_stable::erased_types::TD_Opaque,
@@ -84,7 +84,7 @@ impl AbiBackend for ExportBackend {
     }
 }
 
-struct ExportModel(Box<dyn Model>);
+struct ExportModel(Owned<dyn Model>);
 
 impl AbiModel for ExportModel {
     fn info(&self) -> AbiResult<RString> {
@@ -121,7 +121,7 @@ impl AbiModel for ExportModel {
     fn begin_training(&mut self, spec: RStr<'_>) -> AbiResult<TrainingBox> {
         answer(|| {
             let spec: TrainingSpec = from_json(&spec, "training spec")?;
-            let training = ExportTraining(self.0.begin_training(&spec)?);
+            let training = ExportTraining(Owned::new(self.0.begin_training(&spec)?));
             Ok(AbiTraining_TO::from_value(
                 training,
                 abi_stable::erased_types::TD_Opaque,
@@ -152,7 +152,7 @@ impl AbiModel for ExportModel {
     }
 }
 
-struct ExportTraining(Box<dyn Training>);
+struct ExportTraining(Owned<dyn Training>);
 
 impl AbiTraining for ExportTraining {
     fn advance(&mut self, steps: u64) -> AbiResult<RString> {
@@ -183,7 +183,10 @@ impl AbiTraining for ExportTraining {
 }
 
 pub(super) fn export(backend: Box<dyn ModelBackend>) -> BackendBox {
-    AbiBackend_TO::from_value(ExportBackend(backend), abi_stable::erased_types::TD_Opaque)
+    AbiBackend_TO::from_value(
+        ExportBackend(Owned::new(backend)),
+        abi_stable::erased_types::TD_Opaque,
+    )
 }
 
 /// The host's side of a plugin's model backend.

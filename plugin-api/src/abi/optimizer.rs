@@ -3,7 +3,7 @@
 use abi_stable::sabi_trait;
 use abi_stable::std_types::{RBox, RSlice, RStr, RString};
 
-use super::{AbiResult, answer, from_json, outcome, to_json};
+use super::{AbiResult, Owned, answer, from_json, outcome, to_json};
 use crate::error::Result;
 use crate::optimizer::Optimizer;
 use crate::study::{Study, Suggestions, Verdict};
@@ -23,7 +23,7 @@ pub trait AbiOptimizer: Send {
     ) -> AbiResult<RString>;
 }
 
-struct Export(Box<dyn Optimizer>);
+struct Export(Owned<dyn Optimizer>);
 
 impl AbiOptimizer for Export {
     fn suggest(&mut self, study: RStr<'_>, count: u64) -> AbiResult<RString> {
@@ -49,7 +49,10 @@ impl AbiOptimizer for Export {
 }
 
 pub(super) fn export(optimizer: Box<dyn Optimizer>) -> OptimizerBox {
-    AbiOptimizer_TO::from_value(Export(optimizer), abi_stable::erased_types::TD_Opaque)
+    AbiOptimizer_TO::from_value(
+        Export(Owned::new(optimizer)),
+        abi_stable::erased_types::TD_Opaque,
+    )
 }
 
 /// The host's side of a plugin's optimizer.
