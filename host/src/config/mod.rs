@@ -143,10 +143,6 @@ pub struct FileConfig {
     /// Which column is what.
     #[serde(default)]
     pub fields: Fields,
-    /// Column with the label: names or indices of the task's labels; or a number that is cut into labels.
-    pub label: Option<LabelConfig>,
-    /// Column with the number that a regression predicts.
-    pub value: Option<String>,
     /// Read at most so many rows.
     #[schemars(range(min = 1))]
     pub limit: Option<usize>,
@@ -178,6 +174,10 @@ pub struct Fields {
     pub id: Option<String>,
     /// The group the example belongs to.
     pub group: Option<String>,
+    /// Column with the label: names or indices of the task's labels; or a number that is cut into labels.
+    pub label: Option<LabelConfig>,
+    /// Column with the number that a regression predicts.
+    pub value: Option<String>,
 }
 
 impl Default for Fields {
@@ -187,6 +187,8 @@ impl Default for Fields {
             text_pair: None,
             id: None,
             group: None,
+            label: None,
+            value: None,
         }
     }
 }
@@ -636,7 +638,7 @@ mod tests {
     fn a_model_a_data_set_and_a_metric_are_enough() {
         let config = load(
             "model: { source: m, task: { kind: classification, labels: [a, b] } }\n\
-             data: { source: { path: x.csv, label: label }, split: {} }\n\
+             data: { source: { path: x.csv, fields: { label: label } }, split: {} }\n\
              metrics: [ { use: accuracy } ]\n",
         )
         .unwrap();
@@ -757,7 +759,7 @@ mod tests {
             ),
             (
                 "split: {",
-                "test: { path: x.csv, label: y }\n  split: {",
+                "test: { path: x.csv, fields: { label: y } }\n  split: {",
                 "config::data",
             ),
         ] {

@@ -116,7 +116,11 @@ impl Check<'_> {
     }
 
     fn file(&mut self, at: &str, file: &FileConfig) {
-        match (&self.config.model.task, &file.label, &file.value) {
+        match (
+            &self.config.model.task,
+            &file.fields.label,
+            &file.fields.value,
+        ) {
             (TaskConfig::Classification { labels }, Some(LabelConfig::Cut(cut)), None) => {
                 let ascending = cut.thresholds.windows(2).all(|pair| pair[0] < pair[1]);
                 if cut.thresholds.len() + 1 != labels.len() || !ascending {
@@ -125,21 +129,25 @@ impl Check<'_> {
                         cut.thresholds,
                         labels.len() - 1
                     );
-                    self.problem(&child(at, "label.thresholds"), "config::label", message);
+                    self.problem(
+                        &child(at, "fields.label.thresholds"),
+                        "config::label",
+                        message,
+                    );
                 }
             }
             (TaskConfig::Classification { .. }, Some(LabelConfig::Column(_)), None)
             | (TaskConfig::Regression {}, None, Some(_)) => {}
             (TaskConfig::Classification { .. }, ..) => {
                 self.problem(
-                    &child(at, "label"),
+                    &child(at, "fields.label"),
                     "config::label",
                     "expected the column of the label, and no `value`",
                 );
             }
             (TaskConfig::Regression {}, ..) => {
                 self.problem(
-                    &child(at, "value"),
+                    &child(at, "fields.value"),
                     "config::label",
                     "expected the column of the number, and no `label`",
                 );

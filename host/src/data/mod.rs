@@ -190,23 +190,24 @@ fn file(
         );
         document.problem(&child(at, key), "data::label", message)
     };
-    match (task, &config.label, &config.value) {
+    match (task, &config.fields.label, &config.fields.value) {
         (TaskConfig::Classification { labels }, Some(LabelConfig::Column(name)), _) => {
-            let found = labels::named(column_at("label", name)?, labels)
-                .map_err(|e| numbered(e, "label"))?;
+            let found = labels::named(column_at("fields.label", name)?, labels)
+                .map_err(|e| numbered(e, "fields.label"))?;
             table.with_integers(column::LABEL, found).map_err(fault)
         }
         (TaskConfig::Classification { .. }, Some(LabelConfig::Cut(cut)), _) => {
-            let values = column_at("label.field", &cut.field)?;
-            let (rows, found) = labels::cut(values, cut).map_err(|e| numbered(e, "label"))?;
+            let values = column_at("fields.label.field", &cut.field)?;
+            let (rows, found) =
+                labels::cut(values, cut).map_err(|e| numbered(e, "fields.label"))?;
             table
                 .take(&rows)
                 .with_integers(column::LABEL, found)
                 .map_err(fault)
         }
         (_, _, Some(name)) => {
-            let found =
-                labels::numbers(column_at("value", name)?).map_err(|e| numbered(e, "value"))?;
+            let found = labels::numbers(column_at("fields.value", name)?)
+                .map_err(|e| numbered(e, "fields.value"))?;
             table.with_numbers(column::VALUE, found).map_err(fault)
         }
         _ => Err(document.problem(
