@@ -700,7 +700,7 @@ mod tests {
     fn all_problems_are_found_at_once() {
         let text = WHOLE
             .replace("seed: 17", "seed: many")
-            .replace("epochs: 3", "epochs: -3")
+            .replace("epochs: 4", "epochs: -4")
             .replace("kind: classification", "kind: clasification")
             .replace("checkpoints: 30", "checkpoint: 30");
         let codes: Vec<&str> = load(&text)
@@ -741,8 +741,8 @@ mod tests {
             ),
             ("- { use: swa }", "- { use: greedy }", "config::name"),
             (
-                "low: 1e-5, high: 1e-3",
-                "low: 1e-2, high: 1e-3",
+                "low: 1e-5, high: 3e-4",
+                "low: 1e-2, high: 3e-4",
                 "config::range",
             ),
             ("learning_rate: {", "learning_rat: {", "config::space"),
