@@ -12,7 +12,7 @@ use bomf_plugin_api::Dtype;
 use crate::element::{Element, FromF32, Sum, dispatch};
 
 /// Elements per block: the sums of a block stay in the second-level cache.
-pub const BLOCK: usize = 16 * 1024;
+pub const BLOCK: usize = 8192;
 
 /// One member's part in a block: its bytes, type and coefficient.
 #[derive(Clone, Copy)]
