@@ -54,11 +54,15 @@ pub struct Plan {
 /// # Errors
 /// All that is wrong, as far as one fault does not hide another.
 pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Result<Plan, Failures> {
-    let Loaded { config, document } = loaded;
+    let Loaded {
+        config,
+        document,
+        problems,
+    } = loaded;
     let mut names = Names {
         registry,
         document: &document,
-        problems: Vec::new(),
+        problems,
     };
     names.check(&config);
     if !names.problems.is_empty() {

@@ -158,7 +158,8 @@ fn remove_times(report: &mut Value) {
 }
 
 fn is_time(key: &str) -> bool {
-    key == "times"
+    key == "timing"
+        || key == "times"
         || key == "time"
         || key == "started"
         || key == "finished"

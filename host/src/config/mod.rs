@@ -573,43 +573,34 @@ pub struct Loaded {
     pub config: Config,
     /// For positions of problems that are found later.
     pub document: Document,
+    /// What does not make sense together: the plan adds what is wrong with plugins, and says all at once.
+    pub problems: Vec<Failure>,
 }
 
 /// Reads and checks a configuration.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// Everything that keeps it from being read, at once.
 pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failures> {
-    let document = Document::read(path, sets)?;
-    let config = parse(&document)?;
-    Ok(Loaded { config, document })
+    parse(Document::read(path, sets)?)
 }
 
-fn parse(document: &Document) -> Result<Config, Failures> {
+fn parse(document: Document) -> Result<Loaded, Failures> {
     let mut problems = Vec::new();
     let schema = schemars::schema_for!(Config).to_value();
-    schema::check(&schema, &document.value, "", document, &mut problems);
-    if problems.is_empty() {
-        match Config::deserialize(&document.value) {
-            Ok(config) => {
-                semantics::check(&config, document, &mut problems);
-                if problems.is_empty() {
-                    return Ok(config);
-                }
-            }
-            // The schema is the struct's own: what it lets through can be read, but for numbers out of a type's range.
-            Err(error) => problems.push(document.problem("", "config::value", error.to_string())),
-        }
+    schema::check(&schema, &document.value, "", &document, &mut problems);
+    if !problems.is_empty() {
+        return Err(Failures(problems));
     }
-    Err(Failures(problems))
-}
-
-/// Reads a configuration from a text.
-#[cfg(test)]
-fn parse_text(path: &Path, text: &str) -> Result<Loaded, Failures> {
-    let document = Document::parse(path, text)?;
-    let config = parse(&document)?;
-    Ok(Loaded { config, document })
+    // The schema is the struct's own: what it lets through can be read, but for numbers out of a type's range.
+    let config = Config::deserialize(&document.value)
+        .map_err(|error| document.problem("", "config::value", error.to_string()))?;
+    semantics::check(&config, &document, &mut problems);
+    Ok(Loaded {
+        config,
+        document,
+        problems,
+    })
 }
 
 impl From<Vec<Failure>> for Failures {
@@ -625,7 +616,11 @@ mod tests {
     const WHOLE: &str = include_str!("../../../configs/movie-reviews.yaml");
 
     fn load(text: &str) -> Result<Config, Failures> {
-        parse_text(Path::new("x.yaml"), text).map(|loaded| loaded.config)
+        let loaded = parse(Document::parse(Path::new("x.yaml"), text)?)?;
+        match loaded.problems.is_empty() {
+            true => Ok(loaded.config),
+            false => Err(Failures(loaded.problems)),
+        }
     }
 
     fn only(text: &str) -> Failure {
