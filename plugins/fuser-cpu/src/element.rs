@@ -1,6 +1,7 @@
 //! Stored numbers and the numbers that sums are made of. All loops over them vectorise.
 
 use bomf_plugin_api::Dtype;
+use bytemuck::{Pod, Zeroable};
 
 /// A type that sums are made in.
 pub trait Sum: Copy + Default + Send + Sync {
@@ -13,6 +14,8 @@ pub trait Sum: Copy + Default + Send + Sync {
     fn to_f32(self) -> f32;
     /// As f64.
     fn to_f64(self) -> f64;
+    /// Elements that are sums of this type themselves, so that they can be summed where they lie.
+    fn in_place(bytes: &mut [u8], dtype: Dtype) -> Option<&mut [Self]>;
 }
 
 impl Sum for f32 {
@@ -33,6 +36,11 @@ impl Sum for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+
+    fn in_place(bytes: &mut [u8], dtype: Dtype) -> Option<&mut [Self]> {
+        let native = dtype == Dtype::F32 && cfg!(target_endian = "little");
+        native.then(|| bytemuck::try_cast_slice_mut(bytes).ok())?
     }
 }
 
@@ -55,15 +63,31 @@ impl Sum for f64 {
     fn to_f64(self) -> f64 {
         self
     }
+
+    fn in_place(bytes: &mut [u8], dtype: Dtype) -> Option<&mut [Self]> {
+        let native = dtype == Dtype::F64 && cfg!(target_endian = "little");
+        native.then(|| bytemuck::try_cast_slice_mut(bytes).ok())?
+    }
 }
 
-/// A stored element of `N` little-endian bytes.
-pub trait Element<S, const N: usize> {
-    /// The number behind the bytes.
-    fn read(bytes: [u8; N]) -> S;
-    /// The bytes of a number, rounded to nearest even.
-    fn write(value: S) -> [u8; N];
+/// A number in memory, wherever it lies.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub struct Unaligned<T>(T);
+
+/// A type of stored elements, read and written `L` at a time: one where the compiler vectorises the loop over the
+/// elements, more where that takes instructions of its own.
+pub trait Element<S, const L: usize> {
+    /// One element in memory, little-endian.
+    type Stored: Pod;
+    /// The numbers behind elements.
+    fn read<H: Halves>(stored: [Self::Stored; L]) -> [S; L];
+    /// Elements, rounded to nearest even.
+    fn write<H: Halves>(values: [S; L]) -> [Self::Stored; L];
 }
+
+/// Halves that are converted together.
+const HALVES: usize = 16;
 
 /// IEEE 754 binary32.
 pub struct F32;
@@ -74,51 +98,116 @@ pub struct F16;
 /// IEEE 754 binary64.
 pub struct F64;
 
-impl<S: Sum + FromF32> Element<S, 4> for F32 {
+impl<S: Sum + FromF32> Element<S, 1> for F32 {
+    type Stored = Unaligned<u32>;
+
     #[inline(always)]
-    fn read(bytes: [u8; 4]) -> S {
-        S::from_f32(f32::from_le_bytes(bytes))
+    fn read<H: Halves>([stored]: [Unaligned<u32>; 1]) -> [S; 1] {
+        [S::from_f32(f32::from_bits(u32::from_le(stored.0)))]
     }
 
     #[inline(always)]
-    fn write(value: S) -> [u8; 4] {
-        value.to_f32().to_le_bytes()
-    }
-}
-
-impl<S: Sum + FromF32> Element<S, 2> for Bf16 {
-    #[inline(always)]
-    fn read(bytes: [u8; 2]) -> S {
-        S::from_f32(f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
-    }
-
-    #[inline(always)]
-    fn write(value: S) -> [u8; 2] {
-        f32_to_bf16(value.to_f32()).to_le_bytes()
+    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u32>; 1] {
+        [Unaligned(value.to_f32().to_bits().to_le())]
     }
 }
 
-impl<S: Sum + FromF32> Element<S, 2> for F16 {
+impl<S: Sum + FromF32> Element<S, 1> for Bf16 {
+    type Stored = Unaligned<u16>;
+
     #[inline(always)]
-    fn read(bytes: [u8; 2]) -> S {
-        S::from_f32(f16_to_f32(u16::from_le_bytes(bytes)))
+    fn read<H: Halves>([stored]: [Unaligned<u16>; 1]) -> [S; 1] {
+        [S::from_f32(f32::from_bits(
+            u32::from(u16::from_le(stored.0)) << 16,
+        ))]
     }
 
     #[inline(always)]
-    fn write(value: S) -> [u8; 2] {
-        f32_to_f16(value.to_f32()).to_le_bytes()
+    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u16>; 1] {
+        [Unaligned(f32_to_bf16(value.to_f32()).to_le())]
     }
 }
 
-impl<S: Sum> Element<S, 8> for F64 {
+impl<S: Sum + FromF32> Element<S, HALVES> for F16 {
+    type Stored = Unaligned<u16>;
+
     #[inline(always)]
-    fn read(bytes: [u8; 8]) -> S {
-        S::from_f64(f64::from_le_bytes(bytes))
+    fn read<H: Halves>(stored: [Unaligned<u16>; HALVES]) -> [S; HALVES] {
+        H::to_f32(stored.map(|stored| u16::from_le(stored.0))).map(S::from_f32)
     }
 
     #[inline(always)]
-    fn write(value: S) -> [u8; 8] {
-        value.to_f64().to_le_bytes()
+    fn write<H: Halves>(values: [S; HALVES]) -> [Unaligned<u16>; HALVES] {
+        H::from_f32(values.map(Sum::to_f32)).map(|half| Unaligned(half.to_le()))
+    }
+}
+
+impl<S: Sum> Element<S, 1> for F64 {
+    type Stored = Unaligned<u64>;
+
+    #[inline(always)]
+    fn read<H: Halves>([stored]: [Unaligned<u64>; 1]) -> [S; 1] {
+        [S::from_f64(f64::from_bits(u64::from_le(stored.0)))]
+    }
+
+    #[inline(always)]
+    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u64>; 1] {
+        [Unaligned(value.to_f64().to_bits().to_le())]
+    }
+}
+
+/// How binary16 is read and written; all ways give the same bits.
+pub trait Halves {
+    /// Exactly.
+    fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES];
+    /// Rounded to nearest even.
+    fn from_f32(values: [f32; HALVES]) -> [u16; HALVES];
+}
+
+/// By integer arithmetic, on any machine.
+pub struct Portable;
+
+impl Halves for Portable {
+    #[inline(always)]
+    fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
+        halves.map(f16_to_f32)
+    }
+
+    #[inline(always)]
+    fn from_f32(values: [f32; HALVES]) -> [u16; HALVES] {
+        values.map(f32_to_f16)
+    }
+}
+
+/// By the instructions of F16C. Only code that runs after F16C was found may use it.
+#[cfg(target_arch = "x86_64")]
+pub struct F16c;
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "intrinsics of F16C, on arrays of their size")]
+impl Halves for F16c {
+    #[inline(always)]
+    fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
+        use std::arch::x86_64::{__m128i, __m256, _mm256_cvtph_ps};
+        // SAFETY: both sides are 32 and 64 bytes without padding, of which every pattern is valid; users of this type
+        // have found F16C.
+        unsafe {
+            let [low, high]: [__m128i; 2] = std::mem::transmute(halves);
+            std::mem::transmute::<[__m256; 2], _>([_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)])
+        }
+    }
+
+    #[inline(always)]
+    fn from_f32(values: [f32; HALVES]) -> [u16; HALVES] {
+        use std::arch::x86_64::{__m128i, __m256, _MM_FROUND_TO_NEAREST_INT, _mm256_cvtps_ph};
+        // SAFETY: as above.
+        unsafe {
+            let [low, high]: [__m256; 2] = std::mem::transmute(values);
+            std::mem::transmute::<[__m128i; 2], _>([
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(low),
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high),
+            ])
+        }
     }
 }
 
@@ -162,7 +251,7 @@ fn f32_to_f16(value: f32) -> u16 {
     let sign = (bits >> 16 & 0x8000) as u16;
     let magnitude = bits & 0x7fff_ffff;
     if magnitude > 0x7f80_0000 {
-        return sign | 0x7e00;
+        return sign | 0x7e00 | (magnitude >> 13 & 0x3ff) as u16;
     }
     if magnitude >= 0x4780_0000 {
         return sign | 0x7c00;
@@ -187,28 +276,28 @@ fn f32_to_bf16(value: f32) -> u16 {
     }
 }
 
-/// Runs code for the element type behind a [`Dtype`]: `dispatch!(dtype, E, N => expression, else)`.
+/// Runs code for the element type behind a [`Dtype`]: `dispatch!(dtype, E, L => expression, else)`.
 macro_rules! dispatch {
-    ($dtype:expr, $element:ident, $size:ident => $body:expr, $otherwise:expr) => {
+    ($dtype:expr, $element:ident, $lanes:ident => $body:expr, $otherwise:expr) => {
         match $dtype {
             Dtype::F32 => {
                 type $element = $crate::element::F32;
-                const $size: usize = 4;
+                const $lanes: usize = 1;
                 $body
             }
             Dtype::Bf16 => {
                 type $element = $crate::element::Bf16;
-                const $size: usize = 2;
+                const $lanes: usize = 1;
                 $body
             }
             Dtype::F16 => {
                 type $element = $crate::element::F16;
-                const $size: usize = 2;
+                const $lanes: usize = 16;
                 $body
             }
             Dtype::F64 => {
                 type $element = $crate::element::F64;
-                const $size: usize = 8;
+                const $lanes: usize = 1;
                 $body
             }
             _ => $otherwise,
@@ -219,7 +308,7 @@ pub(crate) use dispatch;
 
 /// Whether a type can be fused.
 pub fn is_fusable(dtype: Dtype) -> bool {
-    dispatch!(dtype, _E, _N => true, false)
+    dispatch!(dtype, _E, _L => true, false)
 }
 
 #[cfg(test)]

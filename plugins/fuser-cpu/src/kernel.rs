@@ -1,18 +1,24 @@
-//! The hot loops: weighted sums over a block of elements, four members at a time.
+//! The hot loops: weighted sums over a block of elements, up to eight members at a time.
 //!
-//! Written as plain loops over chunks that the compiler vectorises, compiled twice on x86-64: for every machine, and for
-//! those with AVX2, which is looked up at run time. Both give the same bits: no operation is fused or reordered.
+//! Written as plain loops over chunks that the compiler vectorises, compiled three times on x86-64: for every machine, for
+//! those with AVX2, and for those with AVX-512, which are looked up at run time. All give the same bits: no operation is
+//! fused or reordered.
 #![expect(
     unsafe_code,
-    reason = "calling the AVX2 version of a loop after looking for AVX2"
+    reason = "calling the AVX2 or AVX-512 version of a loop after looking for the features"
 )]
 
 use bomf_plugin_api::Dtype;
+use bytemuck::{cast_slice, cast_slice_mut};
 
-use crate::element::{Element, FromF32, Sum, dispatch};
+#[cfg(target_arch = "x86_64")]
+use crate::element::F16c;
+use crate::element::{Element, FromF32, Halves, Portable, Sum, dispatch};
 
-/// Elements per block: the sums of a block stay in the second-level cache.
-pub const BLOCK: usize = 8192;
+/// Elements per block: its sums stay in the second-level cache, and each member is read in long runs.
+pub const BLOCK: usize = 32768;
+/// Most members in the inner loop.
+const GROUP: usize = 8;
 
 /// One member's part in a block: its bytes, type and coefficient.
 #[derive(Clone, Copy)]
@@ -25,38 +31,82 @@ pub struct Term<'a> {
     pub coefficient: f64,
 }
 
-macro_rules! with_avx2 {
-    ($(#[$doc:meta])* $name:ident, $plain:ident, $avx2:ident, <$($g:ident: $b:path),*>, ($($a:ident: $t:ty),*)) => {
-        $(#[$doc])*
-        pub fn $name<$($g: $b),*>($($a: $t),*) {
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2, the only feature that the function is compiled for.
-                unsafe { $avx2($($a),*) };
-                return;
-            }
-            $plain($($a),*);
-        }
+/// Which instructions the loops may use. A value that exists is one that the processor has.
+#[derive(Clone, Copy, Debug)]
+pub struct Level(Instructions);
 
+#[derive(Clone, Copy, Debug)]
+enum Instructions {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The fastest that the processor has.
+    pub fn best() -> Self {
+        Self::supported().pop().expect("the portable one is there")
+    }
+
+    /// All that the processor has, slowest first.
+    pub fn supported() -> Vec<Self> {
+        let mut supported = vec![Self(Instructions::Portable)];
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
-        fn $avx2<$($g: $b),*>($($a: $t),*) {
-            $plain($($a),*);
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let avx2 = has!("avx2") && has!("f16c");
+            let avx512 =
+                has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
+            supported.extend(avx2.then_some(Self(Instructions::Avx2)));
+            supported.extend((avx2 && avx512).then_some(Self(Instructions::Avx512)));
+        }
+        supported
+    }
+}
+
+/// A function whose body is compiled once for each level.
+macro_rules! levelled {
+    ($(#[$doc:meta])* $name:ident, $body:ident, ($($a:ident: $t:ty),*)) => {
+        $(#[$doc])*
+        pub fn $name<S: SumElement>(level: Level, $($a: $t),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,f16c")]
+            fn avx2<S: SumElement>($($a: $t),*) {
+                $body::<S, F16c>($($a),*);
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c")]
+            fn avx512<S: SumElement>($($a: $t),*) {
+                $body::<S, F16c>($($a),*);
+            }
+
+            match level.0 {
+                Instructions::Portable => $body::<S, Portable>($($a),*),
+                // SAFETY: the level is there only if the processor has the features that the function is compiled for.
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx2 => unsafe { avx2($($a),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx512 => unsafe { avx512($($a),*) },
+            }
         }
     };
 }
 
-with_avx2!(
+levelled!(
     /// `sums[i] = sum over the terms of coefficient * element i`, in the order of the terms.
-    weighted_sum, weighted_sum_plain, weighted_sum_avx2, <S: SumElement>, (sums: &mut [S], terms: &[Term<'_>])
+    weighted_sum, weighted_sum_body, (sums: &mut [S], terms: &[Term<'_>])
 );
-with_avx2!(
+levelled!(
     /// Writes sums as elements of a type.
-    store, store_plain, store_avx2, <S: SumElement>, (sums: &[S], dtype: Dtype, out: &mut [u8])
+    store, store_body, (sums: &[S], dtype: Dtype, out: &mut [u8])
 );
-with_avx2!(
+levelled!(
     /// Reads elements of a type.
-    read, read_plain, read_avx2, <S: SumElement>, (bytes: &[u8], dtype: Dtype, out: &mut [S])
+    read, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
 );
 
 /// Both types of sums can be made of all types of elements.
@@ -65,79 +115,194 @@ impl SumElement for f32 {}
 impl SumElement for f64 {}
 
 #[inline(always)]
-fn weighted_sum_plain<S: SumElement>(sums: &mut [S], terms: &[Term<'_>]) {
-    sums.fill(S::default());
+fn weighted_sum_body<S: SumElement, H: Halves>(sums: &mut [S], terms: &[Term<'_>]) {
+    if terms.is_empty() {
+        sums.fill(S::default());
+    }
     let mut rest = terms;
     while let Some(first) = rest.first() {
+        let fresh = rest.len() == terms.len();
         let alike = rest
             .iter()
-            .take(4)
+            .take(GROUP)
             .take_while(|term| term.dtype == first.dtype)
             .count();
         let group;
         (group, rest) = rest.split_at(alike);
-        dispatch!(first.dtype, E, N => match group {
-            [a, b, c, d] => add::<S, E, N, 4>(sums, [*a, *b, *c, *d]),
-            [a, b, c] => add::<S, E, N, 3>(sums, [*a, *b, *c]),
-            [a, b] => add::<S, E, N, 2>(sums, [*a, *b]),
-            _ => add::<S, E, N, 1>(sums, [*first]),
+        dispatch!(first.dtype, E, L => match group {
+            [a, b, c, d, e, f, g, h] => add::<S, H, E, L, 8>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g, *h]),
+            [a, b, c, d, e, f, g] => add::<S, H, E, L, 7>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g]),
+            [a, b, c, d, e, f] => add::<S, H, E, L, 6>(sums, fresh, [*a, *b, *c, *d, *e, *f]),
+            [a, b, c, d, e] => add::<S, H, E, L, 5>(sums, fresh, [*a, *b, *c, *d, *e]),
+            [a, b, c, d] => add::<S, H, E, L, 4>(sums, fresh, [*a, *b, *c, *d]),
+            [a, b, c] => add::<S, H, E, L, 3>(sums, fresh, [*a, *b, *c]),
+            [a, b] => add::<S, H, E, L, 2>(sums, fresh, [*a, *b]),
+            _ => add::<S, H, E, L, 1>(sums, fresh, [*first]),
         }, {});
     }
 }
 
+/// Adds to the sums, or to zero where they are `fresh`: then they hold nothing yet.
 #[inline(always)]
-fn add<S: SumElement, E: Element<S, N>, const N: usize, const K: usize>(
+fn add<S: SumElement, H: Halves, E: Element<S, L>, const L: usize, const K: usize>(
     sums: &mut [S],
+    fresh: bool,
     terms: [Term<'_>; K],
 ) {
     let coefficients = terms.map(|term| S::from_f64(term.coefficient));
+    let members = terms.map(|term| cast_slice::<_, E::Stored>(term.bytes));
+    let (whole, rest) = sums.as_chunks_mut::<L>();
     // Slices of one length let the compiler drop the bounds checks.
-    let length = sums.len();
-    let members = terms.map(|term| &term.bytes.as_chunks::<N>().0[..length]);
+    let length = whole.len();
+    let chunks = members.map(|member| &member.as_chunks::<L>().0[..length]);
     for i in 0..length {
-        let mut sum = sums[i];
+        let mut sum = if fresh { [S::default(); L] } else { whole[i] };
         for k in 0..K {
-            sum = sum.add(coefficients[k], E::read(members[k][i]));
+            let values = E::read::<H>(chunks[k][i]);
+            for lane in 0..L {
+                sum[lane] = sum[lane].add(coefficients[k], values[lane]);
+            }
         }
-        sums[i] = sum;
+        whole[i] = sum;
+    }
+    for (i, sum) in rest.iter_mut().enumerate() {
+        let mut total = if fresh { S::default() } else { *sum };
+        for k in 0..K {
+            let value = E::read::<H>([members[k][length * L + i]; L])[0];
+            total = total.add(coefficients[k], value);
+        }
+        *sum = total;
     }
 }
 
 #[inline(always)]
-fn store_plain<S: SumElement>(sums: &[S], dtype: Dtype, out: &mut [u8]) {
-    dispatch!(dtype, E, N => store_as::<S, E, N>(sums, out), {});
+fn store_body<S: SumElement, H: Halves>(sums: &[S], dtype: Dtype, out: &mut [u8]) {
+    dispatch!(dtype, E, L => store_as::<S, H, E, L>(sums, out), {});
 }
 
 #[inline(always)]
-fn store_as<S: SumElement, E: Element<S, N>, const N: usize>(sums: &[S], out: &mut [u8]) {
-    for (element, &sum) in out.as_chunks_mut::<N>().0.iter_mut().zip(sums) {
-        *element = E::write(sum);
+fn store_as<S: SumElement, H: Halves, E: Element<S, L>, const L: usize>(
+    sums: &[S],
+    out: &mut [u8],
+) {
+    let (sums, sums_rest) = sums.as_chunks::<L>();
+    let (out, out_rest) = cast_slice_mut::<_, E::Stored>(out).as_chunks_mut::<L>();
+    for (elements, &sums) in out.iter_mut().zip(sums) {
+        *elements = E::write::<H>(sums);
+    }
+    for (element, &sum) in out_rest.iter_mut().zip(sums_rest) {
+        *element = E::write::<H>([sum; L])[0];
     }
 }
 
 #[inline(always)]
-fn read_plain<S: SumElement>(bytes: &[u8], dtype: Dtype, out: &mut [S]) {
-    dispatch!(dtype, E, N => read_as::<S, E, N>(bytes, out), {});
+fn read_body<S: SumElement, H: Halves>(bytes: &[u8], dtype: Dtype, out: &mut [S]) {
+    dispatch!(dtype, E, L => read_as::<S, H, E, L>(bytes, out), {});
 }
 
 #[inline(always)]
-fn read_as<S: SumElement, E: Element<S, N>, const N: usize>(bytes: &[u8], out: &mut [S]) {
-    for (number, &element) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
-        *number = E::read(element);
+fn read_as<S: SumElement, H: Halves, E: Element<S, L>, const L: usize>(
+    bytes: &[u8],
+    out: &mut [S],
+) {
+    let (elements, elements_rest) = cast_slice::<_, E::Stored>(bytes).as_chunks::<L>();
+    let (out, out_rest) = out.as_chunks_mut::<L>();
+    for (numbers, elements) in out.iter_mut().zip(elements) {
+        *numbers = E::read::<H>(*elements);
+    }
+    for (number, &element) in out_rest.iter_mut().zip(elements_rest) {
+        *number = E::read::<H>([element; L])[0];
     }
 }
 
 /// Inner product with eight running sums, so that it vectorises; the order of additions is fixed.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
+    const L: usize = 8;
+    let mut sums = [0.0; L];
+    let (a, a_rest) = a.as_chunks::<L>();
+    let (b, b_rest) = b.as_chunks::<L>();
     for (x, y) in a.iter().zip(b) {
-        for lane in 0..LANES {
+        for lane in 0..L {
             sums[lane] += x[lane] * y[lane];
         }
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::F64];
+
+    /// Bytes of every kind of number: ordinary, subnormal, zero, huge; no infinity and no NaN, whose payload is free.
+    fn bytes(dtype: Dtype, length: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed;
+        let bytes = (0..length * dtype.size()).map(|i| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let byte = (state >> 56) as u8;
+            // The highest byte holds the sign and most of the exponent, of which the highest pattern is left out.
+            if i % dtype.size() == dtype.size() - 1 {
+                byte & 0xbb
+            } else {
+                byte
+            }
+        });
+        bytes.collect()
+    }
+
+    fn fused<S: SumElement>(level: Level, length: usize, members: usize, out: Dtype) -> Vec<u8> {
+        let data: Vec<_> = (0..members)
+            .map(|m| {
+                (
+                    DTYPES[m / 5 % 4],
+                    bytes(DTYPES[m / 5 % 4], length, m as u64),
+                )
+            })
+            .collect();
+        let terms: Vec<_> = data
+            .iter()
+            .zip(1..)
+            .map(|((dtype, bytes), m)| Term {
+                bytes,
+                dtype: *dtype,
+                coefficient: 1.0 / f64::from(m),
+            })
+            .collect();
+        // What was in the sums before must not matter.
+        let mut sums: Vec<S> = (0..length).map(|_| S::from_f64(f64::NAN)).collect();
+        weighted_sum(level, &mut sums, &terms);
+        let mut stored = vec![0; length * out.size()];
+        store(level, &sums, out, &mut stored);
+        let mut again: Vec<S> = sums.clone();
+        read(level, &stored, out, &mut again);
+        stored.extend(
+            again
+                .iter()
+                .flat_map(|number| number.to_f64().to_le_bytes()),
+        );
+        stored
+    }
+
+    #[test]
+    fn all_levels_give_the_same_bits() {
+        for out in DTYPES {
+            for (length, members) in [(0, 3), (1, 1), (15, 20), (16, 0), (17, 9), (1000, 20)] {
+                let portable = fused::<f32>(Level::supported()[0], length, members, out);
+                let wide = fused::<f64>(Level::supported()[0], length, members, out);
+                for level in Level::supported() {
+                    let place = format!("{level:?}, {length} elements of {members} members, {out}");
+                    assert_eq!(
+                        fused::<f32>(level, length, members, out),
+                        portable,
+                        "{place}"
+                    );
+                    assert_eq!(fused::<f64>(level, length, members, out), wide, "{place}");
+                }
+            }
+        }
+    }
 }

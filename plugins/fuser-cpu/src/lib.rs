@@ -1,4 +1,4 @@
-//! Linear fusion on the CPU at memory speed: one pass over the members, four of them in the inner loop.
+//! Linear fusion on the CPU at memory speed: one pass over the members, up to eight of them in the inner loop.
 
 mod element;
 mod kernel;

@@ -8,7 +8,7 @@ use bomf_plugin_api::{
 };
 
 use crate::element::is_fusable;
-use crate::kernel::{BLOCK, SumElement, Term, dot, read, store, weighted_sum};
+use crate::kernel::{BLOCK, Level, SumElement, Term, dot, read, store, weighted_sum};
 
 /// Elements per piece of work of a reduction; its partial sums are added in the order of the pieces, so that results do
 /// not depend on the number of threads.
@@ -22,6 +22,7 @@ pub struct Session {
     groups: Vec<usize>,
     group_count: usize,
     threads: usize,
+    level: Level,
 }
 
 /// Some elements of one tensor.
@@ -62,6 +63,7 @@ impl Session {
             groups,
             group_count,
             threads,
+            level: Level::best(),
         })
     }
 
@@ -184,7 +186,12 @@ impl Session {
             };
             for member in 0..n {
                 let (bytes, dtype) = self.bytes(member, part);
-                read(bytes, dtype, &mut tile[member * TILE..][..length]);
+                read(
+                    self.level,
+                    bytes,
+                    dtype,
+                    &mut tile[member * TILE..][..length],
+                );
             }
             centre(&mut tile, n, length);
             for i in 0..n {
@@ -206,10 +213,10 @@ impl Session {
                 ..piece
             };
             let (bytes, dtype) = slice(&gradient[part.tensor], part);
-            read(bytes, dtype, &mut direction[..length]);
+            read(self.level, bytes, dtype, &mut direction[..length]);
             for (member, sum) in sums.iter_mut().enumerate() {
                 let (bytes, dtype) = self.bytes(member, part);
-                read(bytes, dtype, &mut weights[..length]);
+                read(self.level, bytes, dtype, &mut weights[..length]);
                 *sum += dot(&direction[..length], &weights[..length]);
             }
         }
@@ -316,8 +323,14 @@ fn fuse_share<S: SumElement>(session: &Session, coefficients: &[f64], share: Vec
                 start: part.start + index * BLOCK,
                 length,
             };
-            weighted_sum(&mut sums[..length], &session.terms(piece, coefficients));
-            store(&sums[..length], part.dtype, out);
+            let terms = session.terms(piece, coefficients);
+            match S::in_place(out, part.dtype) {
+                Some(out) => weighted_sum(session.level, out, &terms),
+                None => {
+                    weighted_sum(session.level, &mut sums[..length], &terms);
+                    store(session.level, &sums[..length], part.dtype, out);
+                }
+            }
         }
     }
 }
