@@ -47,6 +47,7 @@ fn main() -> ExitCode {
                 } else {
                     failure.to_string()
                 };
+                progress.record(&line);
                 eprintln!("{line}");
             }
             ExitCode::from(failures.exit_code())
@@ -96,7 +97,7 @@ fn discover(cli: &Cli, from_config: &[PathBuf], progress: &Progress) -> Registry
     let registry = Registry::discover(&folders, cli.plugins.len() + from_config.len());
     cli::plugins::faults(&registry)
         .iter()
-        .for_each(|line| progress.log(line));
+        .for_each(|line| progress.insist(line));
     registry
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use bomf_plugin_api::{Kind, ModelInfo, Objective};
 use serde::Serialize;
@@ -22,7 +21,7 @@ use crate::stages::test::TestResult;
 use crate::stages::trajectory::Trajectory;
 use crate::stages::tune::{Tuning, describe_domain};
 use crate::statistics::{Interval, spearman};
-use crate::timing::{Category, Timing};
+use crate::timing::{Category, Spent};
 
 /// What a report is made of.
 pub struct Parts<'a> {
@@ -104,23 +103,20 @@ impl Report {
     }
 
     /// Writes report.json and report.md.
-    pub fn write(&self, folder: &Path, timing: &Timing, wall: Duration) -> Result<(), Failure> {
+    pub fn write(&self, folder: &Path, spent: &Spent) -> Result<(), Failure> {
         let mut value = serde_json::to_value(self)
             .map_err(|error| Failure::run("report::json", folder.display(), error.to_string()))?;
         value["timing"] = json!({
-            "wall_seconds": wall.as_secs_f64(),
-            "seconds": timing.seconds(),
+            "wall_seconds": spent.wall,
+            "seconds": spent.on,
             "peak_anonymous_mib": peak_anonymous_mib(),
         });
         file::write_json(&folder.join("report.json"), &value)?;
-        file::write(
-            &folder.join("report.md"),
-            self.markdown(timing, wall).as_bytes(),
-        )
+        file::write(&folder.join("report.md"), self.markdown(spent).as_bytes())
     }
 
     /// The report for people.
-    pub fn markdown(&self, timing: &Timing, wall: Duration) -> String {
+    pub fn markdown(&self, spent: &Spent) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = self.head(&mut text);
@@ -128,7 +124,7 @@ impl Report {
         self.tuning_table(&mut text);
         self.trajectory_table(&mut text);
         self.coefficients_table(&mut text);
-        let _ = self.foot(&mut text, timing, wall);
+        let _ = self.foot(&mut text, spent);
         text
     }
 
@@ -344,12 +340,12 @@ impl Report {
         text.push('\n');
     }
 
-    fn foot(&self, text: &mut String, timing: &Timing, wall: Duration) -> std::fmt::Result {
+    fn foot(&self, text: &mut String, spent: &Spent) -> std::fmt::Result {
         text.push_str("## Time\n\n");
-        let wall = wall.as_secs_f64();
-        let spent = timing.seconds();
-        let other = wall - spent.values().sum::<f64>();
+        let wall = spent.wall;
+        let other = wall - spent.on.values().sum::<f64>();
         let mut rows: Vec<Vec<String>> = spent
+            .on
             .iter()
             .map(|(category, seconds)| {
                 vec![
@@ -377,7 +373,7 @@ impl Report {
         if let Some(peak) = peak_anonymous_mib() {
             writeln!(
                 text,
-                "\nPeak anonymous memory: {peak} MiB; threads: {}. Times are those of the last process.",
+                "\nPeak anonymous memory: {peak} MiB; threads: {}. Times are those of all processes that worked on the run, without work that was lost.",
                 self.threads
             )?;
         }

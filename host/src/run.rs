@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use bomf_plugin_api::{Context, ModelInfo, ModelSpec, Objective};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use crate::diagnostics::{Failure, Failures};
 use crate::journal::{Journal, file};
 use crate::output;
 use crate::plan::{self, Plan};
-use crate::progress::Progress;
+use crate::progress::{Progress, now};
 use crate::registry::Registry;
 use crate::report::{self, Report};
 use crate::stages::bench::{Bench, Fusion};
@@ -24,7 +23,6 @@ use crate::stages::test;
 use crate::stages::trajectory::{self, Trajectory, TrajectoryPlan};
 use crate::stages::tune::{self, Tuning};
 use crate::stages::{Run, TEST, TRAIN, VALIDATION};
-use crate::timing::Timing;
 
 /// Set by the first Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -35,21 +33,23 @@ pub fn run(
     registry_of: impl Fn(&[PathBuf]) -> Registry,
     progress: &Progress,
 ) -> Result<PathBuf, Failures> {
-    let started = Instant::now();
     let loaded = config::load(&arguments.config.config, &arguments.config.set)?;
     let registry = registry_of(&loaded.config.plugins);
     let source = loaded.document.text();
     let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
     let journal = open_journal(arguments, &plan, &registry, &source)?;
+    let log = journal.folder().join("log.txt");
+    progress
+        .log_to(&log)
+        .map_err(|error| Failure::io("run::log", &log, &error))?;
     listen_for_ctrl_c(progress);
-    let timing = Timing::default();
     let run = Run {
         seed: plan.config.seed,
         train_rows: plan.splits.train.rows(),
         journal: &journal,
         metrics: &plan.metrics,
         progress,
-        timing: &timing,
+        timing: journal.timing(),
         stop: &|| STOP.load(Ordering::Relaxed),
     };
     let mut bench = open_bench(&plan, &registry, &run, plan.config.trajectory.freeze_layers)?;
@@ -94,7 +94,7 @@ pub fn run(
         chosen,
     });
     output::write(&mut workshop, &methods[chosen], &trained, &report, &plan)?;
-    report.write(journal.folder(), &timing, started.elapsed())?;
+    report.write(journal.folder(), &journal.timing().spent())?;
     Ok(journal.folder().to_owned())
 }
 
@@ -173,26 +173,8 @@ fn latest(runs: &Path, name: &str) -> Result<PathBuf, Failure> {
 
 /// Now, as `20260131-235959` in UTC.
 fn timestamp() -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let (days, seconds) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
-    // Days to a date: Howard Hinnant's civil_from_days.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+    let now = now().replace(['-', ':'], "").replace('T', "-");
+    now[..15].to_owned()
 }
 
 /// The first Ctrl-C asks the stages to stop after the current step, the second ends the process.

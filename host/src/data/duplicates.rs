@@ -37,20 +37,43 @@ pub fn count([train, validation, test]: &[Table<'static>; 3]) -> [usize; 3] {
     ]
 }
 
-/// Says how many there are.
-pub fn warn(counts: &[usize; 3], dropped: bool) {
-    let names = [
-        "train and validation",
-        "train and test",
-        "validation and test",
+/// Texts shown of each pair of splits.
+const SHOWN: usize = 3;
+/// Characters shown of a text.
+const CHARACTERS: usize = 60;
+
+/// Says how many there are, and what the first of them say.
+pub fn warn([train, validation, test]: &[Table<'static>; 3], counts: &[usize; 3], dropped: bool) {
+    let pairs = [
+        ("train and validation", train, validation),
+        ("train and test", train, test),
+        ("validation and test", validation, test),
     ];
-    for (count, name) in counts.iter().zip(names).filter(|(count, _)| **count > 0) {
+    let found = counts.iter().zip(pairs).filter(|(count, _)| **count > 0);
+    for (count, (name, of, with)) in found {
         let outcome = if dropped {
             "left out of the first"
         } else {
             "`data.duplicates: drop` leaves them out"
         };
-        tracing::warn!("{count} texts stand in both {name}: {outcome}");
+        let examples = keys(of)
+            .into_iter()
+            .zip(shared(of, with))
+            .filter(|(_, shared)| *shared)
+            .map(|(key, _)| format!("\"{}\"", cut(&key)))
+            .take(SHOWN)
+            .collect::<Vec<_>>();
+        tracing::warn!(
+            "{count} texts stand in both {name}: {outcome}; the first are {}",
+            examples.join(", ")
+        );
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

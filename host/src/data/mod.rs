@@ -97,7 +97,7 @@ pub fn load(
     };
     let counts = duplicates::count(&splits);
     let dropped = config.duplicates == Duplicates::Drop;
-    duplicates::warn(&counts, dropped);
+    duplicates::warn(&splits, &counts, dropped);
     if dropped {
         splits = duplicates::drop(splits);
     }

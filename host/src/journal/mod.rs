@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diagnostics::Failure;
+use crate::timing::{Spent, Timing};
 
 const JOURNAL: &str = "journal.jsonl";
 const LOCK: &str = "lock";
@@ -27,6 +28,7 @@ const LOCK: &str = "lock";
 pub struct Journal {
     folder: PathBuf,
     state: RefCell<State>,
+    timing: Timing,
     // Held until the journal is dropped; the system releases it when the process dies.
     _lock: File,
 }
@@ -35,6 +37,8 @@ struct State {
     file: File,
     lines: u64,
     entries: HashMap<String, Value>,
+    /// Time that the lines so far account for.
+    recorded: Spent,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +46,8 @@ struct Line {
     seq: u64,
     key: String,
     value: Value,
+    /// Time since the line before.
+    spent: Spent,
 }
 
 impl Journal {
@@ -107,8 +113,12 @@ impl Journal {
                 .map_err(fault)?;
         }
         file::sync_folder(folder).map_err(fault)?;
+        let mut recorded = Spent::default();
+        lines.iter().for_each(|line| recorded.add(&line.spent));
+        let timing = Timing::after(recorded.clone());
         let state = State {
             file,
+            recorded,
             lines: lines.len() as u64,
             entries: lines
                 .into_iter()
@@ -118,6 +128,7 @@ impl Journal {
         Ok(Self {
             folder: folder.to_owned(),
             state: RefCell::new(state),
+            timing,
             _lock: lock,
         })
     }
@@ -125,6 +136,11 @@ impl Journal {
     /// The run folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The clock of the run: of all processes that worked on it, without work that was lost.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     /// What was recorded under a key.
@@ -152,10 +168,12 @@ impl Journal {
             )
         })?;
         let state = &mut *self.state.borrow_mut();
+        let spent = self.timing.spent();
         let line = Line {
             seq: state.lines,
             key: key.to_owned(),
             value,
+            spent: spent.since(&state.recorded),
         };
         let text = format_line(&line);
         let before = state.file.metadata().map(|metadata| metadata.len());
@@ -173,6 +191,7 @@ impl Journal {
         }
         crash::point();
         state.lines += 1;
+        state.recorded = spent;
         state.entries.insert(line.key, line.value);
         Ok(())
     }
@@ -335,6 +354,7 @@ fn parse_line(bytes: &[u8], expected: u64) -> Result<Line, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timing::Category;
 
     #[test]
     fn finished_work_is_not_done_again() {
@@ -365,7 +385,8 @@ mod tests {
             assert_eq!(journal.find::<String>("b").unwrap(), None);
             journal.record("b", &"ü").unwrap();
             drop(journal);
-            assert_eq!(fs::read(&path).unwrap(), whole);
+            let journal = Journal::reopen(folder.path()).unwrap();
+            assert_eq!(journal.find::<String>("b").unwrap().as_deref(), Some("ü"));
         }
     }
 
@@ -379,7 +400,7 @@ mod tests {
         journal.record("c", &3).unwrap();
         drop(journal);
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\"value\":2", "\"value\":7")).unwrap();
+        fs::write(&path, text.replace("\"value\":2,", "\"value\":7,")).unwrap();
         let failure = Journal::reopen(folder.path()).err().unwrap();
         assert_eq!(failure.code, "journal::corrupt");
         assert!(
@@ -404,6 +425,29 @@ mod tests {
             "journal::exists"
         );
         assert!(Journal::reopen(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn time_is_summed_over_the_processes_of_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = |journal: &Journal, key: &str| {
+            let slept = std::time::Duration::from_millis(20);
+            let timing = journal.timing();
+            timing.measure(Category::Fusion, || std::thread::sleep(slept));
+            journal.record(key, &()).unwrap();
+            // Not recorded, and so lost.
+            timing.measure(Category::Metrics, || std::thread::sleep(slept));
+        };
+        let journal = Journal::create(folder.path()).unwrap();
+        work(&journal, "a");
+        drop(journal);
+        let journal = Journal::reopen(folder.path()).unwrap();
+        work(&journal, "b");
+        drop(journal);
+        let spent = Journal::reopen(folder.path()).unwrap().timing().spent();
+        assert!(spent.on[&Category::Fusion] >= 0.04, "{spent:?}");
+        assert!(!spent.on.contains_key(&Category::Metrics), "{spent:?}");
+        assert!(spent.wall >= 0.04, "{spent:?}");
     }
 
     #[test]
