@@ -1,11 +1,13 @@
-"""Speed of a training step and logits, side by side with PyTorch and transformers: pytorch MODEL_FOLDER [FUSED_FOLDER]"""
+"""Training step, logits, loss and gradients, side by side with PyTorch and transformers: pytorch MODEL_FOLDER [FUSED_FOLDER...]"""
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -66,19 +68,33 @@ def speed(folder):
 def parity(folder):
     words = "a film that is not good nor bad but charming funny dull moving the plot of which nobody will remember".split()
     texts = [" ".join(words[i % 7 : i % 7 + 1 + i % 13]) for i in range(40)]
-    rows = json.loads(cargo("run", "-q", "--release", "-p", "model-candle", "--example", "probabilities", "--", os.path.abspath(folder), input="\n".join(texts))[0])
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    with torch.no_grad():
-        logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.double()
-    ours = torch.tensor(rows, dtype=torch.float64).log()
+    labels = [i % 3 % 2 for i in range(40)]
+    lines = "\n".join(f"{label}\t{text}" for label, text in zip(labels, texts))
+    with tempfile.TemporaryDirectory() as there:
+        out = os.path.join(there, "model")
+        ours = json.loads(cargo("run", "-q", "--release", "-p", "model-candle", "--example", "peer", "--", os.path.abspath(folder), out, input=lines)[0])
+        gradients = safetensors.torch.load_file(os.path.join(out, "gradients.safetensors"))
+        os.remove(os.path.join(out, "gradients.safetensors"))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+        model, loading = transformers.AutoModelForSequenceClassification.from_pretrained(out, output_loading_info=True)
+    model.eval()
+    result = model(**tokenizer(texts, padding=True, return_tensors="pt"), labels=torch.tensor(labels))
+    result.loss.backward()
+    logits = result.logits.detach().double()
+    log = torch.tensor(ours["probabilities"], dtype=torch.float64).log()
     # Probabilities tell logits up to a constant.
-    off = ((ours - ours.mean(1, keepdim=True)) - (logits - logits.mean(1, keepdim=True))).abs().max().item()
-    print(f"{folder}: logits differ by at most {off:.1e} (allowed: 1e-4)")
-    return off <= 1e-4
+    logits_off = ((log - log.mean(1, keepdim=True)) - (logits - logits.mean(1, keepdim=True))).abs().max().item()
+    loss_off = abs(ours["loss"] - result.loss.item())
+    # Relative to the greatest element of each tensor. The gradient of the keys' biases is zero but for rounding, which
+    # the 1e-6 is for: softmax does not see them.
+    named = {name: parameter.grad for name, parameter in model.named_parameters()}
+    worst = max(((gradients[name] - named[name]).abs().max() / (named[name].abs().max() + 1e-3)).item() for name in named)
+    fine = logits_off <= 1e-4 and loss_off <= 1e-5 and worst <= 1e-3 and set(named) == set(gradients) and not loading["missing_keys"]
+    print(f"{folder}: {len(named)} tensors; off by at most: logits {logits_off:.1e} (allowed 1e-4), loss {loss_off:.1e} (1e-5), gradients {worst:.1e} of a tensor's greatest (1e-3): {'fine' if fine else 'NOT FINE'}")
+    return fine
 
 
 if len(sys.argv) < 2:
     sys.exit(__doc__)
 speed(sys.argv[1])
-sys.exit(0 if all([parity(folder) for folder in sys.argv[2:]]) else 1)
+sys.exit(0 if all([parity(folder) for folder in sys.argv[1:]]) else 1)
