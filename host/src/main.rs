@@ -5,7 +5,9 @@ mod cli;
 mod config;
 mod data;
 mod diagnostics;
+mod estimate;
 mod journal;
+mod memory;
 mod output;
 mod plan;
 mod progress;
@@ -26,6 +28,7 @@ use serde_json::json;
 
 use cli::{AssetsCommand, Cli, Command, ConfigArguments, PluginsCommand};
 use diagnostics::{Failure, Failures};
+use estimate::Estimate;
 use progress::{Progress, Style};
 use registry::{Registry, search_folders};
 
@@ -109,7 +112,8 @@ fn validate(
     let loaded = config::load(&arguments.config, &arguments.set)?;
     let registry = discover(cli, &loaded.config.plugins, progress);
     let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
-    Ok(plan.summary(cli.json))
+    let estimate = Estimate::measure(&plan, &registry)?;
+    Ok(cli::validate::summary(&plan, &estimate, cli.json))
 }
 
 fn plugins(cli: &Cli, command: &PluginsCommand, progress: &Progress) -> Result<String, Failures> {

@@ -189,6 +189,30 @@ impl Stage<'_> {
         }
     }
 
+    /// How far the current step is; not for the log, and no more often than anyone looks.
+    pub fn glance(&self, message: &str) {
+        self.bar.set_message(message.to_owned());
+        let state = &mut *self.state.borrow_mut();
+        if self.progress.terminal || state.said.unwrap_or(state.started).elapsed() < EVERY {
+            return;
+        }
+        state.said = Some(Instant::now());
+        match self.progress.style {
+            Style::Human => write_line(&format!(
+                "{} {}/{}: {message}",
+                self.name, state.done, self.total
+            )),
+            Style::Json => write_line(
+                &json!({
+                    "event": "progress", "stage": self.name, "done": state.done, "total": self.total,
+                    "message": message,
+                })
+                .to_string(),
+            ),
+            Style::Quiet => {}
+        }
+    }
+
     /// The stage is over, all steps made or not.
     pub fn finish(&self) {
         self.bar.finish();

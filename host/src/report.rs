@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::data::DataFacts;
 use crate::diagnostics::Failure;
 use crate::journal::file;
+use crate::memory;
 use crate::output;
 use crate::plan::Plan;
 use crate::registry::Registry;
@@ -109,7 +110,7 @@ impl Report {
         value["timing"] = json!({
             "wall_seconds": spent.wall,
             "seconds": spent.on,
-            "peak_anonymous_mib": peak_anonymous_mib(),
+            "peak_anonymous_mib": memory::peak_anonymous_mib(),
         });
         file::write_json(&folder.join("report.json"), &value)?;
         file::write(&folder.join("report.md"), self.markdown(spent).as_bytes())
@@ -370,7 +371,7 @@ impl Report {
             &["what".to_owned(), "seconds".to_owned(), "%".to_owned()],
             &rows,
         );
-        if let Some(peak) = peak_anonymous_mib() {
+        if let Some(peak) = memory::peak_anonymous_mib() {
             writeln!(
                 text,
                 "\nPeak anonymous memory: {peak} MiB; threads: {}. Times are those of all processes that worked on the run, without work that was lost.",
@@ -526,15 +527,4 @@ fn table(text: &mut String, header: &[String], rows: &[Vec<String>]) {
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     line(&rule);
     rows.iter().for_each(|row| line(row));
-}
-
-/// Most anonymous memory that the process has held, where the system tells: resident pages less those of files, now.
-fn peak_anonymous_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = |key: &str| -> Option<u64> {
-        let line = status.lines().find(|line| line.starts_with(key))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    // VmHWM counts mapped files too; what of them is resident now is taken off.
-    Some(kib("VmHWM:")?.saturating_sub(kib("RssFile:")?) / 1024)
 }

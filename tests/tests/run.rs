@@ -207,6 +207,37 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
 }
 
 #[test]
+fn validation_estimates_what_a_run_will_take() {
+    let tiny = TinyRun::new();
+    tiny.bomf(&["validate", "tiny.yaml"])
+        .output()
+        .expect_code(0)
+        .expect_stdout(&["in order", "estimate", "MiB of disk"]);
+    let said = tiny
+        .bomf(&["validate", "tiny.yaml", "--json"])
+        .output()
+        .expect_code(0)
+        .json();
+    for part in ["tuning", "trajectory", "fusion", "test"] {
+        let seconds = said["estimate"][format!("{part}_seconds")].as_f64();
+        assert!(
+            seconds.is_some_and(|s| s > 0.0 && s < 600.0),
+            "{part}: {said}"
+        );
+    }
+    assert!(
+        said["estimate"]["disk_mib"]
+            .as_u64()
+            .is_some_and(|mib| mib >= 1),
+        "{said}"
+    );
+    assert!(
+        !tiny.path().join("runs").exists(),
+        "validation makes no run folder"
+    );
+}
+
+#[test]
 fn shipped_configurations_are_in_order() {
     let folder = root().join("configs");
     let entries =

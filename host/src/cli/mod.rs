@@ -2,6 +2,7 @@
 
 mod log;
 pub mod plugins;
+pub mod validate;
 
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ Exit codes: 0 done, 2 bad input or configuration, 3 plugin, 4 the run failed.";
 pub enum Command {
     /// Tune, train, fuse, test and report, as a configuration says.
     Run(RunArguments),
-    /// Check a configuration, its plugins and its data; run nothing.
+    /// Check a configuration, its plugins and its data, and estimate time, memory and disk from a few steps on a sample.
     Validate(ConfigArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use bomf_plugin_api::{
     ByteOwner, Dtype, FuserSession, Member, Metric, Model, Predictions, Scores, SharedBytes, Table,
-    Tensor, TensorMut, TensorSpec,
+    Tensor, TensorMut, TensorSpec, Training, TrainingReport,
 };
 use serde::{Deserialize, Serialize};
 
+use super::Run;
 use super::objectives::Score;
 use crate::diagnostics::Failure;
+use crate::progress::Stage;
 use crate::timing::{Category, Timing};
+
+/// Steps of a training between two looks at the user.
+const STEPS_AT_ONCE: u64 = 8;
 
 /// One number per score of the run: the loss first, then the metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,6 +185,37 @@ impl<'a> Bench<'a> {
             .timing
             .measure(Category::Prediction, || self.model.load(weights));
         loaded.map_err(|error| self.fault(&error))
+    }
+
+    /// Makes so many steps of a training, a few at a time, so that the user sees it move and can stop it.
+    ///
+    /// The loss of the report is the mean over all of them.
+    pub fn train(
+        &self,
+        run: &Run<'_>,
+        progress: &Stage<'_>,
+        training: &mut dyn Training,
+        steps: u64,
+    ) -> Result<TrainingReport, Failure> {
+        let (mut left, mut loss) = (steps, 0.0);
+        loop {
+            run.check_stop()?;
+            let some = left.min(STEPS_AT_ONCE);
+            let report = self
+                .timing
+                .measure(Category::Training, || training.advance(some));
+            let mut report = report.map_err(|error| self.fault(&error))?;
+            loss += report.loss * some as f64;
+            left -= some;
+            progress.glance(&format!(
+                "step {}/{}, training loss {:.4}",
+                report.step, report.total_steps, report.loss
+            ));
+            if left == 0 {
+                report.loss = loss / steps.max(1) as f64;
+                return Ok(report);
+            }
+        }
     }
 
     /// Predicts a split with the loaded weights.

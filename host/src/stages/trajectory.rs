@@ -10,6 +10,7 @@ use super::objectives::{Score, loss_of, metric_sum};
 use super::window::{self, Rule, Window};
 use super::{Run, TRAIN, VALIDATION};
 use crate::diagnostics::Failure;
+use crate::progress::Stage;
 use crate::timing::Category;
 use crate::weights;
 
@@ -168,7 +169,7 @@ fn train(
                 Some(session) => session,
                 None => begin(run, plan, bench, previous)?,
             };
-            let checkpoint = advance(run, bench, &mut here, &mut buffer, step)?;
+            let checkpoint = advance(run, bench, &progress, &mut here, &mut buffer, step)?;
             session = Some(here);
             Ok(checkpoint)
         })?;
@@ -211,15 +212,13 @@ fn begin(
 fn advance(
     run: &Run<'_>,
     bench: &mut Bench<'_>,
+    progress: &Stage<'_>,
     session: &mut Session,
     buffer: &mut WeightsBuffer,
     step: u64,
 ) -> Result<Checkpoint, Failure> {
-    let training = &mut session.training;
-    let report = run
-        .timing
-        .measure(Category::Training, || training.advance(step - session.step))
-        .map_err(|error| bench.fault(&error))?;
+    let training = &mut *session.training;
+    let report = bench.train(run, progress, training, step - session.step)?;
     session.step = step;
     let weights = buffer
         .fill(|out| training.read(out))

@@ -14,7 +14,7 @@ use super::trajectory::describe;
 use super::window::best_checkpoint;
 use super::{Run, TRAIN, VALIDATION};
 use crate::diagnostics::Failure;
-use crate::timing::Category;
+use crate::progress::Stage;
 
 /// What is searched, and how each point is tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ pub fn tune(
     let mut trials: Vec<TuneTrial> = Vec::new();
     search.run(|study, trial, optimizer| {
         let done = run.journal.once(&format!("tune/trial/{}", trial.id), || {
-            attempt(run, plan, bench, study, trial, optimizer)
+            attempt(run, plan, bench, &progress, study, trial, optimizer)
         })?;
         progress.advance(1, &summary(run, &done));
         let outcome = match (done.metric_sum, &done.failed) {
@@ -202,6 +202,7 @@ fn attempt(
     run: &Run<'_>,
     plan: &TunePlan,
     bench: &mut Bench<'_>,
+    progress: &Stage<'_>,
     study: &Study,
     trial: &Trial,
     optimizer: &mut dyn Optimizer,
@@ -219,6 +220,7 @@ fn attempt(
     match train(
         run,
         bench,
+        progress,
         &spec,
         plan.epochs,
         study,
@@ -247,6 +249,7 @@ fn attempt(
 fn train(
     run: &Run<'_>,
     bench: &mut Bench<'_>,
+    progress: &Stage<'_>,
     spec: &TrainingSpec,
     epochs: f64,
     study: &Study,
@@ -265,9 +268,7 @@ fn train(
     for index in 1..=evaluations {
         run.check_stop()?;
         let step = (index * total).div_ceil(evaluations);
-        run.timing
-            .measure(Category::Training, || training.advance(step - at))
-            .map_err(|error| bench.fault(&error))?;
+        bench.train(run, progress, &mut *training, step - at)?;
         at = step;
         let weights = buffer
             .fill(|out| training.read(out))
