@@ -97,7 +97,7 @@ pub use model::{
 };
 pub use optimizer::Optimizer;
 pub use study::{
-    Coordinate, Direction, Domain, Objective, Outcome, Parameter, Point, Request,
+    Constraint, Coordinate, Direction, Domain, Objective, Outcome, Parameter, Point, Request,
     SIMPLEX_TOLERANCE, Scale, Study, Suggestion, Suggestions, Trial, Verdict, check_point,
 };
 pub use table::{Column, Table, Values, column};

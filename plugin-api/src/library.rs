@@ -1,6 +1,7 @@
 //! What a library brings, in plain Rust: the author's side of [`export_plugin!`](crate::export_plugin).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,10 @@ pub struct Context {
     pub threads: usize,
     /// Seeds every random number of the instance.
     pub seed: u64,
+    /// A folder of this machine's user where an instance may keep what it can make or fetch again, in a folder of its own;
+    /// `None`: there is none.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }
 
 impl Context {
@@ -30,7 +35,15 @@ impl Context {
         Self {
             threads: threads.max(1),
             seed,
+            cache: None,
         }
+    }
+
+    /// Sets the folder for what can be made or fetched again.
+    #[must_use]
+    pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Some(folder.into());
+        self
     }
 }
 

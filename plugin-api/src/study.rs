@@ -12,6 +12,9 @@ pub struct Study {
     pub space: Vec<Parameter>,
     /// What is sought, in the order of every trial's values.
     pub objectives: Vec<Objective>,
+    /// What a point has to fulfil to be of any use, in the order of every trial's constraint values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
     /// Ordered by suggestion, not by completion.
     pub trials: Vec<Trial>,
     /// How many trials there may be in all: a ceiling. `None`: unknown.
@@ -124,6 +127,20 @@ pub struct Objective {
     pub reference: Option<f64>,
 }
 
+/// A bound on a measured value, for example an accuracy of at least 0.8. A point that breaks one counts for nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Constraint {
+    /// The name of the score.
+    pub name: String,
+    /// Least raw value that is allowed; `None`: any.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// Greatest raw value that is allowed; `None`: any.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+}
+
 /// One point tried by an optimizer, with its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -184,6 +201,9 @@ pub enum Outcome {
         /// Standard deviation of each value's noise, where it is known.
         #[serde(default)]
         noise: Option<Vec<f64>>,
+        /// One finite raw value per constraint of the study, in its order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        constraint_values: Vec<f64>,
     },
     /// The answer to [`Request::Gradient`].
     Gradient {
@@ -231,6 +251,7 @@ impl Study {
         Self {
             space,
             objectives,
+            constraints: Vec::new(),
             trials: Vec::new(),
             budget: None,
             gram: None,
@@ -276,27 +297,36 @@ impl Study {
         for parameter in &self.space {
             parameter.check()?;
         }
+        for constraint in &self.constraints {
+            constraint.check()?;
+        }
+        let objectives: Vec<&str> = self.objectives.iter().map(|o| o.name.as_str()).collect();
+        let constraints: Vec<&str> = self.constraints.iter().map(|c| c.name.as_str()).collect();
         for trial in &self.trials {
-            let fault = |what: String| PluginError::input(format!("trial {}: {what}", trial.id));
-            check_point(&self.space, &trial.suggestion.point).map_err(|e| fault(e.message))?;
-            if let Outcome::Finished { values, .. } = &trial.outcome {
-                if values.len() != self.objectives.len() {
-                    return Err(fault(format!(
-                        "found {} values, expected {}, one per objective",
-                        values.len(),
-                        self.objectives.len()
-                    )));
-                }
-                if let Some(position) = values.iter().position(|value| !value.is_finite()) {
-                    return Err(fault(format!(
-                        "found {} for objective `{}`, expected a finite number",
-                        values[position], self.objectives[position].name
-                    ))
-                    .hint("record the trial as failed instead"));
-                }
+            let fault = |e: PluginError| PluginError {
+                message: format!("trial {}: {}", trial.id, e.message),
+                ..e
+            };
+            check_point(&self.space, &trial.suggestion.point).map_err(fault)?;
+            if let Outcome::Finished {
+                values,
+                constraint_values,
+                ..
+            } = &trial.outcome
+            {
+                check_values("objective", &objectives, values).map_err(fault)?;
+                check_values("constraint", &constraints, constraint_values).map_err(fault)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the constraints hold for these values of them.
+    pub fn is_feasible(&self, constraint_values: &[f64]) -> bool {
+        self.constraints
+            .iter()
+            .zip(constraint_values)
+            .all(|(constraint, &value)| constraint.holds(value))
     }
 }
 
@@ -322,6 +352,74 @@ impl Suggestion {
     pub fn with_request(mut self, request: Request) -> Self {
         self.request = request;
         self
+    }
+}
+
+impl Outcome {
+    /// One raw value per objective, of a noise that is not known, in a study without constraints.
+    pub fn finished(values: Vec<f64>) -> Self {
+        Self::Finished {
+            values,
+            noise: None,
+            constraint_values: Vec::new(),
+        }
+    }
+}
+
+impl Constraint {
+    /// A value of at least that much.
+    pub fn at_least(name: impl Into<String>, bound: f64) -> Self {
+        Self {
+            name: name.into(),
+            at_least: Some(bound),
+            at_most: None,
+        }
+    }
+
+    /// A value of at most that much.
+    pub fn at_most(name: impl Into<String>, bound: f64) -> Self {
+        Self {
+            name: name.into(),
+            at_least: None,
+            at_most: Some(bound),
+        }
+    }
+
+    /// Whether a raw value is allowed.
+    pub fn holds(&self, value: f64) -> bool {
+        self.at_least.is_none_or(|bound| value >= bound)
+            && self.at_most.is_none_or(|bound| value <= bound)
+    }
+
+    fn check(&self) -> Result<()> {
+        let low = self.at_least.unwrap_or(f64::MIN);
+        let high = self.at_most.unwrap_or(f64::MAX);
+        if low.is_finite() && high.is_finite() && low <= high {
+            return Ok(());
+        }
+        Err(PluginError::input(format!(
+            "constraint `{}`: found the bounds {low} and {high}, expected finite ones, the least not above the greatest",
+            self.name
+        )))
+    }
+}
+
+/// Refuses values of another number than their names, and values that are not finite.
+fn check_values(kind: &str, names: &[&str], values: &[f64]) -> Result<()> {
+    if values.len() != names.len() {
+        return Err(PluginError::input(format!(
+            "found {} values, expected {}, one per {kind}",
+            values.len(),
+            names.len()
+        )));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(position) => Err(PluginError::input(format!(
+            "found {} for {kind} `{}`, expected a finite number",
+            values[position], names[position]
+        ))
+        .hint("record the trial as failed instead")),
     }
 }
 
@@ -505,10 +603,7 @@ mod tests {
             Coordinate::Simplex(vec![third, 1.0 - third]),
         ];
         study.suggest(Suggestion::evaluate(point).with_state(vec![0, 255, 16]));
-        study.trials[0].outcome = Outcome::Finished {
-            values: vec![std::f64::consts::PI],
-            noise: None,
-        };
+        study.trials[0].outcome = Outcome::finished(vec![std::f64::consts::PI]);
         study.check().unwrap();
         let text = serde_json::to_string(&study).unwrap();
         assert_eq!(serde_json::from_str::<Study>(&text).unwrap(), study);
@@ -537,11 +632,26 @@ mod tests {
     fn nan_values_are_refused() {
         let mut study = Study::new(vec![], vec![Objective::new("f1", Direction::Maximize)]);
         study.suggest(Suggestion::evaluate(vec![]));
-        study.trials[0].outcome = Outcome::Finished {
-            values: vec![f64::NAN],
-            noise: None,
-        };
+        study.trials[0].outcome = Outcome::finished(vec![f64::NAN]);
         assert!(study.check().unwrap_err().message.contains("`f1`"));
+    }
+
+    #[test]
+    fn constraints_want_a_value_each_and_bounds_in_order() {
+        let mut study = Study::new(vec![], vec![Objective::new("f1", Direction::Maximize)]);
+        study.constraints = vec![Constraint::at_least("accuracy", 0.8)];
+        study.suggest(Suggestion::evaluate(vec![]));
+        study.trials[0].outcome = Outcome::finished(vec![0.5]);
+        assert!(study.check().unwrap_err().message.contains("constraint"));
+        study.trials[0].outcome = Outcome::Finished {
+            values: vec![0.5],
+            noise: None,
+            constraint_values: vec![0.79],
+        };
+        study.check().unwrap();
+        assert!(!study.is_feasible(&[0.79]) && study.is_feasible(&[0.8]));
+        study.constraints[0].at_most = Some(0.7);
+        assert!(study.check().unwrap_err().message.contains("`accuracy`"));
     }
 
     #[test]

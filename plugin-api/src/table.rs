@@ -32,8 +32,14 @@ pub mod column {
     pub const PREDICTED_VALUE: &str = "predicted_value";
     /// The generated text.
     pub const PREDICTED_TEXT: &str = "predicted_text";
-    /// The loss of the example in nats (numbers).
+    /// The loss of the example in nats (numbers); where it has tokens, the mean over them.
     pub const LOSS: &str = "loss";
+    /// How many tokens of the example the loss is a mean over (integers).
+    pub const TOKENS: &str = "tokens";
+    /// For how many of these tokens the right one was the most likely (integers).
+    pub const RIGHT_TOKENS: &str = "right_tokens";
+    /// The model's probability that there is no answer (numbers).
+    pub const NO_ANSWER_PROBABILITY: &str = "no_answer_probability";
 }
 
 /// `[rows]` records, column by column. Each cell holds zero or more values of its column's type.

@@ -185,13 +185,12 @@ impl Workshop<'_, '_> {
         }
         let done = self.evaluate(coefficients)?;
         let outcome = match (&done.evaluation, &done.failed) {
-            (Some(evaluation), _) => Outcome::Finished {
-                values: objectives
+            (Some(evaluation), _) => Outcome::finished(
+                objectives
                     .iter()
                     .map(|&index| evaluation.values[index])
                     .collect(),
-                noise: None,
-            },
+            ),
             (None, why) => Outcome::Failed {
                 why: why.clone().unwrap_or_default(),
             },

@@ -99,10 +99,7 @@ pub fn tune(
         })?;
         progress.advance(1, &summary(run, &done));
         let outcome = match (done.metric_sum, &done.failed) {
-            (Some(sum), _) => Outcome::Finished {
-                values: vec![sum],
-                noise: None,
-            },
+            (Some(sum), _) => Outcome::finished(vec![sum]),
             (None, why) => Outcome::Failed {
                 why: why.clone().unwrap_or_default(),
             },

@@ -160,10 +160,7 @@ impl World {
                 Direction::Minimize => distance,
             }
         });
-        Outcome::Finished {
-            values: values.collect(),
-            noise: None,
-        }
+        Outcome::finished(values.collect())
     }
 }
 

@@ -81,10 +81,7 @@ fn walk(
             let coefficients = flat(&suggestion.point);
             let id = study.suggest(suggestion) as usize;
             study.trials[id].outcome = match values(&coefficients) {
-                Some(values) => Outcome::Finished {
-                    values,
-                    noise: None,
-                },
+                Some(values) => Outcome::finished(values),
                 None => Outcome::Failed { why: "test".into() },
             };
         }
@@ -278,10 +275,7 @@ fn greedy_waits_for_pending_trials() {
         Suggestions::Points(vec![])
     );
     for trial in &mut study.trials {
-        trial.outcome = Outcome::Finished {
-            values: vec![0.5, 0.5],
-            noise: None,
-        };
+        trial.outcome = Outcome::finished(vec![0.5, 0.5]);
     }
     let Suggestions::Points(average) = greedy.suggest(&study, 2).unwrap() else {
         panic!()

@@ -166,10 +166,7 @@ fn run(
         };
         let values = problem.values(shares, instance);
         let id = study.suggest(suggestion) as usize;
-        study.trials[id].outcome = Outcome::Finished {
-            values,
-            noise: None,
-        };
+        study.trials[id].outcome = Outcome::finished(values);
     }
     let normalised: Vec<Vec<f64>> = study
         .finished()

@@ -94,9 +94,6 @@ fn tell(study: &mut Study, suggestions: Suggestions, objectives: usize) {
             })
             .collect();
         let id = study.suggest(suggestion) as usize;
-        study.trials[id].outcome = Outcome::Finished {
-            values,
-            noise: None,
-        };
+        study.trials[id].outcome = Outcome::finished(values);
     }
 }

@@ -56,7 +56,7 @@ impl History {
                 history.last_fits = memo.fits;
             }
             match &trial.outcome {
-                Outcome::Finished { values, noise } => {
+                Outcome::Finished { values, noise, .. } => {
                     history
                         .values
                         .push(normalised(&study.objectives, trial, values)?);

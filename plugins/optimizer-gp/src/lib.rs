@@ -15,7 +15,7 @@
 //!     for suggestion in points {
 //!         let id = study.suggest(suggestion);
 //!         // Here the point would be evaluated.
-//!         study.trials[id as usize].outcome = Outcome::Finished { values: vec![0.5], noise: None };
+//!         study.trials[id as usize].outcome = Outcome::finished(vec![0.5]);
 //!     }
 //! }
 //! assert_eq!(study.trials.len(), 10);

@@ -92,10 +92,7 @@ fn points(suggestions: Suggestions) -> Vec<Suggestion> {
 }
 
 fn finish(study: &mut Study, id: u64, values: Vec<f64>) {
-    study.trials[id as usize].outcome = Outcome::Finished {
-        values,
-        noise: None,
-    };
+    study.trials[id as usize].outcome = Outcome::finished(values);
 }
 
 /// Asks one at a time and tells, for `count` trials more; `None` is a failure.
@@ -111,10 +108,7 @@ fn walk(
             let values = values(&numbers(&suggestion.point));
             let id = study.suggest(suggestion);
             study.trials[id as usize].outcome = match values {
-                Some(values) => Outcome::Finished {
-                    values,
-                    noise: None,
-                },
+                Some(values) => Outcome::finished(values),
                 None => Outcome::Failed { why: "test".into() },
             };
         }
@@ -389,7 +383,13 @@ fn any_space_and_any_history_get_points_inside() {
                 match rng.random_range(0..4) {
                     0 => {}
                     1 => any.trials[id as usize].outcome = Outcome::Failed { why: "test".into() },
-                    _ => any.trials[id as usize].outcome = Outcome::Finished { values, noise },
+                    _ => {
+                        any.trials[id as usize].outcome = Outcome::Finished {
+                            values,
+                            noise,
+                            constraint_values: Vec::new(),
+                        }
+                    }
                 }
             }
             any.check().unwrap();
