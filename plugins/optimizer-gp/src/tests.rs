@@ -575,6 +575,7 @@ fn nan_missing_objectives_and_empty_spaces_are_refused() {
     nan.trials[1].outcome = Outcome::Finished {
         values: vec![0.5],
         noise: ragged,
+        constraint_values: Vec::new(),
     };
     assert!(make(QUICK, 1, 0).suggest(&nan, 1).is_err());
 
