@@ -67,13 +67,7 @@ impl Stopping {
     ///
     /// # Errors
     /// When the trial is not part of the study, or the values are not one finite number per objective.
-    pub fn verdict(
-        &self,
-        study: &Study,
-        trial: u64,
-        step: u64,
-        values: &[f64],
-    ) -> Result<Verdict> {
+    pub fn verdict(&self, study: &Study, trial: u64, step: u64, values: &[f64]) -> Result<Verdict> {
         let trial = study.trial(trial)?;
         if values.len() != study.objectives.len() || values.iter().any(|v| !v.is_finite()) {
             return Err(PluginError::input(format!(
@@ -197,8 +191,7 @@ mod tests {
     #[test]
     fn warm_up_and_too_few_trials_go_on() {
         let (study, id) = study(Direction::Maximize, &CURVES);
-        let verdict =
-            |rule: Stopping, step| rule.verdict(&study, id, step, &[-1.0]).unwrap();
+        let verdict = |rule: Stopping, step| rule.verdict(&study, id, step, &[-1.0]).unwrap();
         assert_eq!(verdict(rule(2, 1), 2), Verdict::Continue);
         assert_eq!(verdict(rule(2, 1), 3), Verdict::Stop);
         assert_eq!(verdict(rule(0, 4), 3), Verdict::Continue);
@@ -227,7 +220,12 @@ mod tests {
     fn options_default_to_the_median_and_refuse_the_unknown() {
         let parse = |text| serde_json::from_str::<Stopping>(text);
         assert_eq!(parse("{}").unwrap(), Stopping::default());
-        assert_eq!(parse(r#"{"rule": "median", "min_trials": 2}"#).unwrap().min_trials, 2);
+        assert_eq!(
+            parse(r#"{"rule": "median", "min_trials": 2}"#)
+                .unwrap()
+                .min_trials,
+            2
+        );
         assert!(parse(r#"{"rule": "mean"}"#).is_err());
         assert!(parse(r#"{"warmup": 2}"#).is_err());
     }

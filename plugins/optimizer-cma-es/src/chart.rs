@@ -223,8 +223,12 @@ mod tests {
     #[test]
     fn the_plane_of_coefficients_is_mapped_isometrically() {
         let mut random = generator(1, 0);
-        let (a, b) = (dirichlet([1.0; 7], &mut random), dirichlet([1.0; 7], &mut random));
-        let gap = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+        let (a, b) = (
+            dirichlet([1.0; 7], &mut random),
+            dirichlet([1.0; 7], &mut random),
+        );
+        let gap =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
         let expected = gap(&a, &b) * stretch(7).powi(2);
         assert!((gap(&flatten(&a), &flatten(&b)) - expected).abs() < 1e-12);
         for (share, again) in a.iter().zip(unflatten(&flatten(&a))) {

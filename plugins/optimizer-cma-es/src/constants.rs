@@ -95,7 +95,10 @@ mod tests {
                 let worse: f64 = c.weights.iter().filter(|w| **w < 0.0).sum();
                 // What is taken away at most, along one direction, is less than what stays.
                 let taken = c.c_mu * dimension as f64 * -worse;
-                assert!(taken <= 1.0 - c.c_1 - c.c_mu + 1e-12, "{dimension} {lambda}");
+                assert!(
+                    taken <= 1.0 - c.c_1 - c.c_mu + 1e-12,
+                    "{dimension} {lambda}"
+                );
             }
         }
     }

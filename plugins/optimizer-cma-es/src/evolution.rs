@@ -114,8 +114,8 @@ impl Evolution {
         // 3. The covariance: rank one along the path, rank mu along the steps (45 to 47).
         let settled = (1.0 - (1.0 - c_sigma).powi(2 * self.age)).sqrt();
         let h_sigma = f64::from(length / settled < (1.4 + 2.0 / (n + 1.0)) * chi_n);
-        let path_c = (1.0 - c_c) * &self.path_c
-            + h_sigma * (c_c * (2.0 - c_c) * mu_eff).sqrt() * &step;
+        let path_c =
+            (1.0 - c_c) * &self.path_c + h_sigma * (c_c * (2.0 - c_c) * mu_eff).sqrt() * &step;
         let all: f64 = self.constants.weights.iter().sum();
         let stalled = (1.0 - h_sigma) * c_c * (2.0 - c_c);
         let mut covariance = (1.0 + c_1 * stalled - c_1 - c_mu * all) * &self.covariance;
@@ -199,7 +199,8 @@ mod tests {
         let mut evolution = Evolution::new(start, 0.3, lambda);
         let mut random = generator(5, 0);
         for _ in 0..generations {
-            let mut drawn: Vec<Vec<f64>> = (0..lambda).map(|_| evolution.draw(&mut random)).collect();
+            let mut drawn: Vec<Vec<f64>> =
+                (0..lambda).map(|_| evolution.draw(&mut random)).collect();
             drawn.sort_by(|a, b| f(a).total_cmp(&f(b)));
             evolution.learn(&drawn.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
@@ -230,7 +231,11 @@ mod tests {
         // On a flat function the step size wanders, and neither explodes nor vanishes.
         let evolution = minimise(|_| 0.0, vec![0.5; 10], 200);
         assert!(!evolution.is_degenerate());
-        assert!((0.01..10.0).contains(&evolution.sigma), "{}", evolution.sigma);
+        assert!(
+            (0.01..10.0).contains(&evolution.sigma),
+            "{}",
+            evolution.sigma
+        );
     }
 
     #[test]

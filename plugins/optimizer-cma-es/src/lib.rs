@@ -33,10 +33,10 @@
 //!
 //! # Bounds
 //! What is drawn outside is evaluated at the nearest point of the space: numbers are clamped, coefficients projected onto
-//! the simplex, so that faces and corners are reached exactly. The distance is paid for in the ranking: a point that is one
-//! standard deviation outside is ranked as if it were twice the usual spread of a generation worse (the interquartile
-//! range; the quadratic penalty of Hansen et al. 2009). So the distribution stays where the space is, and converges to
-//! optima on the boundary.
+//! the simplex, so that faces and corners are reached exactly. The distance is paid for in the ranking, quadratically as in
+//! Hansen et al. (2009): a point that is a standard deviation outside in every direction is ranked as if it were half the
+//! usual spread of a generation (the interquartile range of its values) worse. So the distribution stays where the space is,
+//! and converges to optima on the boundary.
 //!
 //! # Generations
 //! The first generation, where there are coefficients and nothing else, is the members and their uniform average: they

@@ -13,6 +13,9 @@ use crate::options::CmaEsOptions;
 /// A search ends where steps have become so much smaller than the first, and where values differ by so little of
 /// themselves (Hansen 2016, appendix B.3).
 const SMALLEST: f64 = 1e-12;
+/// What it costs, in usual spreads of a generation, to be a standard deviation outside in every direction. Boxes and
+/// simplices are searched as well with a tenth and with twice of it; far more drives large spaces off their corners.
+const PRICE: f64 = 0.5;
 /// Generations whose spreads say what the usual one is.
 const SPREADS: usize = 20;
 
@@ -50,7 +53,9 @@ impl Walk {
             points.push(point::uniform(members));
             given = points.iter().map(|point| chart.place(point)).collect();
         }
-        let population = options.population.unwrap_or(default_population(chart.dimension));
+        let population = options
+            .population
+            .unwrap_or(default_population(chart.dimension));
         Self {
             evolution: Evolution::new(chart.centre(), options.sigma, population),
             sigma: options.sigma,
@@ -125,7 +130,8 @@ impl Walk {
     /// by their distance from the space.
     fn rank(&self, seen: &[Seen]) -> Vec<usize> {
         let recent = &self.spreads[self.spreads.len().saturating_sub(SPREADS)..];
-        let price = 2.0 * median(recent) / self.evolution.variance().max(f64::MIN_POSITIVE);
+        let unit = self.chart.dimension as f64 * self.evolution.variance();
+        let price = PRICE * median(recent) / unit.max(f64::MIN_POSITIVE);
         // Infinity times no distance would be no number.
         let price = price.min(f64::MAX);
         let key = |seen: &Seen| {

@@ -157,7 +157,12 @@ mod tests {
         assert_eq!(groups.good.len(), 2);
         assert!(groups.good.iter().all(|(i, _)| *i >= 9), "{groups:?}");
         assert!(groups.good.iter().any(|(_, weight)| *weight == 1.0));
-        assert!(groups.good.iter().all(|(_, w)| (LEAST_WEIGHT..=1.0).contains(w)));
+        assert!(
+            groups
+                .good
+                .iter()
+                .all(|(_, w)| (LEAST_WEIGHT..=1.0).contains(w))
+        );
     }
 
     #[test]

@@ -278,7 +278,8 @@ mod tests {
             let sum: f64 = (1..=12).map(mass).sum();
             assert!((sum - 1.0).abs() < 1e-9, "{sum}");
         }
-        let kernel = estimated(Domain::Choice { count: 4 }).kernel(&Coordinate::Choice(2), 0.1, 0.2);
+        let kernel =
+            estimated(Domain::Choice { count: 4 }).kernel(&Coordinate::Choice(2), 0.1, 0.2);
         let density = |i| kernel.log_density(&Coordinate::Choice(i)).exp();
         assert!(((0..4).map(density).sum::<f64>() / 4.0 - 1.0).abs() < 1e-12);
         assert!(density(2) > density(0));
@@ -295,7 +296,9 @@ mod tests {
             );
             let at = |shares: Vec<f64>| kernel.log_density(&Coordinate::Simplex(shares)).exp();
             let draws = 200_000;
-            let sum: f64 = (0..draws).map(|_| at(dirichlet([1.0; 3], &mut random))).sum();
+            let sum: f64 = (0..draws)
+                .map(|_| at(dirichlet([1.0; 3], &mut random)))
+                .sum();
             // The hair shifts a density a little; its variance is below 100.
             assert!((sum / f64::from(draws) - 1.0).abs() < 0.1, "{sum}");
             let peak = at(centre.to_vec());
@@ -325,7 +328,8 @@ mod tests {
         let kernel = estimated(Domain::Simplex { dimension: 4 }).kernel(&corner, 0.1, 0.1);
         let found: Vec<Coordinate> = (0..200).map(|_| kernel.draw(&mut random)).collect();
         assert!(found.contains(&corner));
-        let inside = |c: &Coordinate| matches!(c, Coordinate::Simplex(s) if s.iter().all(|&s| s > 0.0));
+        let inside =
+            |c: &Coordinate| matches!(c, Coordinate::Simplex(s) if s.iter().all(|&s| s > 0.0));
         assert!(found.iter().any(inside));
     }
 

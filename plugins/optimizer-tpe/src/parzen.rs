@@ -77,7 +77,10 @@ impl<'a> Parzen<'a> {
         for (kernels, weight) in self.kernels.iter().zip(&self.weights) {
             left -= weight;
             if left < 0.0 {
-                return Ok(kernels.iter().map(|kernel| kernel.draw(generator)).collect());
+                return Ok(kernels
+                    .iter()
+                    .map(|kernel| kernel.draw(generator))
+                    .collect());
             }
         }
         let mut drawn = point::draw(self.space, || generator.random())?;

@@ -29,7 +29,10 @@ fn study(space: Vec<Domain>, objectives: usize) -> Study {
     });
     let objective = |name: &&str| Objective::new(*name, Direction::Minimize);
     let names = ["a", "b", "c", "d", "e"];
-    Study::new(space.collect(), names[..objectives].iter().map(objective).collect())
+    Study::new(
+        space.collect(),
+        names[..objectives].iter().map(objective).collect(),
+    )
 }
 
 fn numbers(point: &Point) -> Vec<f64> {
@@ -84,11 +87,19 @@ fn least(empty: &Study, trials: usize, seed: u64, value: &dyn Fn(&[f64]) -> f64)
         let drawn = point::draw(&empty.space, || generator.random()).unwrap();
         value(&numbers(&drawn))
     });
-    (found.fold(f64::INFINITY, f64::min), random.fold(f64::INFINITY, f64::min))
+    (
+        found.fold(f64::INFINITY, f64::min),
+        random.fold(f64::INFINITY, f64::min),
+    )
 }
 
 /// The geometric means over the seeds of regrets, ours and those of uniform draws.
-fn regrets(empty: &Study, trials: usize, least_value: f64, value: &dyn Fn(&[f64]) -> f64) -> (f64, f64) {
+fn regrets(
+    empty: &Study,
+    trials: usize,
+    least_value: f64,
+    value: &dyn Fn(&[f64]) -> f64,
+) -> (f64, f64) {
     const SEEDS: u64 = 20;
     let (mut ours, mut random) = (0.0, 0.0);
     for seed in 0..SEEDS {
@@ -96,7 +107,11 @@ fn regrets(empty: &Study, trials: usize, least_value: f64, value: &dyn Fn(&[f64]
         ours += (a - least_value).max(1e-12).ln() / SEEDS as f64;
         random += (b - least_value).max(1e-12).ln() / SEEDS as f64;
     }
-    println!("regret {:.2e}, of uniform draws {:.2e}", ours.exp(), random.exp());
+    println!(
+        "regret {:.2e}, of uniform draws {:.2e}",
+        ours.exp(),
+        random.exp()
+    );
     (ours.exp(), random.exp())
 }
 
@@ -119,7 +134,10 @@ fn keeps_the_promises_of_every_optimizer() {
 
 #[test]
 fn finds_more_than_uniform_draws_on_branin() {
-    let space = vec![float(-5.0, 10.0, Scale::Linear), float(0.0, 15.0, Scale::Linear)];
+    let space = vec![
+        float(-5.0, 10.0, Scale::Linear),
+        float(0.0, 15.0, Scale::Linear),
+    ];
     let (ours, random) = regrets(&study(space, 1), 80, 0.397_887, &branin);
     assert!(ours < 0.5 * random, "{ours} {random}");
 }
@@ -179,8 +197,15 @@ fn spans_more_volume_than_uniform_draws_with_two_objectives() {
     let (mut better, mut gain) = (0, 0.0);
     for seed in 0..10 {
         let mut study = empty.clone();
-        walk(&mut *make("{}", seed), &mut study, 80, |x| Outcome::finished(value(x)));
-        let ours = volume(study.finished().map(|(_, values)| values.to_vec()).collect());
+        walk(&mut *make("{}", seed), &mut study, 80, |x| {
+            Outcome::finished(value(x))
+        });
+        let ours = volume(
+            study
+                .finished()
+                .map(|(_, values)| values.to_vec())
+                .collect(),
+        );
         let random = volume(
             (0..80)
                 .map(|trial| {
@@ -204,10 +229,12 @@ fn keeps_to_what_is_feasible() {
     constrained.constraints = vec![Constraint::at_most("size", 0.4)];
     for seed in 0..5 {
         let mut study = constrained.clone();
-        walk(&mut *make("{}", seed), &mut study, 60, |x| Outcome::Finished {
-            values: vec![-x[0]],
-            noise: None,
-            constraint_values: vec![x[0]],
+        walk(&mut *make("{}", seed), &mut study, 60, |x| {
+            Outcome::Finished {
+                values: vec![-x[0]],
+                noise: None,
+                constraint_values: vec![x[0]],
+            }
         });
         let feasible = study.trials[30..]
             .iter()
@@ -221,11 +248,16 @@ fn keeps_to_what_is_feasible() {
 
 #[test]
 fn leaves_regions_that_fail() {
-    let empty = study(vec![float(0.0, 1.0, Scale::Linear), Domain::Choice { count: 3 }], 1);
+    let empty = study(
+        vec![float(0.0, 1.0, Scale::Linear), Domain::Choice { count: 3 }],
+        1,
+    );
     let mut failing = empty;
-    walk(&mut *make("{}", 3), &mut failing, 60, |x| match x[1] > 1.5 {
-        true => Outcome::Failed { why: "test".into() },
-        false => Outcome::finished(vec![(x[0] - 0.5).powi(2)]),
+    walk(&mut *make("{}", 3), &mut failing, 60, |x| {
+        match x[1] > 1.5 {
+            true => Outcome::Failed { why: "test".into() },
+            false => Outcome::finished(vec![(x[0] - 0.5).powi(2)]),
+        }
     });
     let failures = failing.trials[30..]
         .iter()
@@ -237,11 +269,16 @@ fn leaves_regions_that_fail() {
 #[test]
 fn pending_points_keep_others_away() {
     let mut study = study(vec![float(0.0, 1.0, Scale::Linear)], 1);
-    walk(&mut *make("{}", 1), &mut study, 30, |x| Outcome::finished(vec![(x[0] - 0.3).powi(2)]));
+    walk(&mut *make("{}", 1), &mut study, 30, |x| {
+        Outcome::finished(vec![(x[0] - 0.3).powi(2)])
+    });
     let batch = points(make("{}", 1).suggest(&study, 8).unwrap());
     let mut places: Vec<f64> = batch.iter().map(|s| numbers(&s.point)[0]).collect();
     places.sort_by(f64::total_cmp);
-    assert!(places.windows(2).all(|pair| pair[1] - pair[0] > 1e-4), "{places:?}");
+    assert!(
+        places.windows(2).all(|pair| pair[1] - pair[0] > 1e-4),
+        "{places:?}"
+    );
     assert!(places[7] - places[0] > 0.1, "{places:?}");
 }
 
@@ -254,7 +291,9 @@ fn finite_spaces_are_tried_without_repetition_to_their_end() {
         Domain::Simplex { dimension: 1 },
     ];
     let mut study = study(space, 1);
-    walk(&mut *make("{}", 0), &mut study, 99, |x| Outcome::finished(vec![x[0] + x[1]]));
+    walk(&mut *make("{}", 0), &mut study, 99, |x| {
+        Outcome::finished(vec![x[0] + x[1]])
+    });
     assert_eq!(study.trials.len(), 20);
     assert!(matches!(
         make("{}", 0).suggest(&study, 1).unwrap(),
@@ -288,7 +327,10 @@ fn hard_studies_get_points_inside() {
         wide,
         vec![Domain::Simplex { dimension: 2 }],
         vec![Domain::Simplex { dimension: 200 }],
-        vec![Domain::Simplex { dimension: 3 }, float(0.0, 1.0, Scale::Linear)],
+        vec![
+            Domain::Simplex { dimension: 3 },
+            float(0.0, 1.0, Scale::Linear),
+        ],
     ];
     for space in spaces {
         for objectives in [1, 3] {
@@ -301,8 +343,8 @@ fn hard_studies_get_points_inside() {
                     Outcome::finished(vec![sign * value; objectives])
                 });
             }
-            walk(&mut *make("{}", 5), &mut empty.clone(), trials, |_| Outcome::Failed {
-                why: "test".into(),
+            walk(&mut *make("{}", 5), &mut empty.clone(), trials, |_| {
+                Outcome::Failed { why: "test".into() }
             });
         }
     }
@@ -346,6 +388,9 @@ fn trials_are_ended_only_by_a_rule() {
     let id = study.suggest(Suggestion::evaluate(vec![Coordinate::Float(0.9)]));
     let rule = r#"{"stopping": {"rule": "median", "min_trials": 3}}"#;
     for (options, expected) in [(rule, Verdict::Stop), ("{}", Verdict::Continue)] {
-        assert_eq!(make(options, 0).report(&study, id, 1, &[0.9]).unwrap(), expected);
+        assert_eq!(
+            make(options, 0).report(&study, id, 1, &[0.9]).unwrap(),
+            expected
+        );
     }
 }

@@ -117,7 +117,11 @@ mod tests {
                     let least = chosen().map(|i| values[i][j]).fold(f64::INFINITY, f64::min);
                     (least - r).max(0.0)
                 });
-                let sign = if subset.count_ones() % 2 == 1 { 1.0 } else { -1.0 };
+                let sign = if subset.count_ones() % 2 == 1 {
+                    1.0
+                } else {
+                    -1.0
+                };
                 sign * sides.product::<f64>()
             })
             .sum()
@@ -157,7 +161,12 @@ mod tests {
 
     #[test]
     fn a_greedy_subset_spreads() {
-        let values = vec![vec![1.0, 0.1], vec![0.9, 0.11], vec![0.1, 1.0], vec![0.6, 0.6]];
+        let values = vec![
+            vec![1.0, 0.1],
+            vec![0.9, 0.11],
+            vec![0.1, 1.0],
+            vec![0.6, 0.6],
+        ];
         assert_eq!(greedy_subset(&values, &[0.0, 0.0], 3), [3, 0, 2]);
         assert_eq!(greedy_subset(&values, &[0.0, 0.0], 9).len(), 4);
     }

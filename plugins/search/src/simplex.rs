@@ -20,9 +20,7 @@ pub fn project(point: &mut [f64]) {
     }
     // The rounding of the sum.
     let total: f64 = point.iter().sum();
-    point
-        .iter_mut()
-        .for_each(|coordinate| *coordinate /= total);
+    point.iter_mut().for_each(|coordinate| *coordinate /= total);
 }
 
 #[cfg(test)]
@@ -33,9 +31,8 @@ mod tests {
     #[test]
     fn projection_is_the_nearest_of_many_points() {
         let mut random = generator(1, 0);
-        let distance = |a: &[f64], b: &[f64]| -> f64 {
-            a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
-        };
+        let distance =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
         for _ in 0..50 {
             let outside: Vec<f64> = (0..5).map(|_| 2.0 * normal(&mut random)).collect();
             let mut projected = outside.clone();
