@@ -253,7 +253,13 @@ impl Report {
             } else {
                 ""
             };
-            let mut row = vec![format!("{}{mark}", index + 1)];
+            let stopped = match trial.reports.last() {
+                Some((part, _)) if trial.stopped => {
+                    format!(" (stopped after part {part} of {})", tuning.parts)
+                }
+                _ => String::new(),
+            };
+            let mut row = vec![format!("{}{mark}{stopped}", index + 1)];
             row.extend(names.iter().map(|name| short(&trial.point[*name])));
             row.extend(self.values(trial.evaluation.as_ref().map(|e| e.values.as_slice())));
             row

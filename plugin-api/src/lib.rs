@@ -75,6 +75,7 @@ mod logging;
 mod metric;
 mod model;
 mod optimizer;
+mod stopping;
 mod study;
 mod table;
 mod tensor;
@@ -96,6 +97,7 @@ pub use model::{
     SplitInfo, Task, Training, TrainingReport, TrainingSpec, TrainingState,
 };
 pub use optimizer::Optimizer;
+pub use stopping::{Stopping, StoppingRule};
 pub use study::{
     Constraint, Coordinate, Direction, Domain, Objective, Outcome, Parameter, Point, Request,
     SIMPLEX_TOLERANCE, Scale, Study, Suggestion, Suggestions, Trial, Verdict, check_point,

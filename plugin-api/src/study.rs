@@ -151,7 +151,7 @@ pub struct Trial {
     pub suggestion: Suggestion,
     /// What came of it.
     pub outcome: Outcome,
-    /// Values reported while the trial ran: `(step, one value per objective)`.
+    /// Values reported while the trial ran: `(step, one value per objective)`, steps as in [`crate::Optimizer::report`].
     #[serde(default)]
     pub reports: Vec<(u64, Vec<f64>)>,
 }
@@ -268,6 +268,22 @@ impl Study {
             reports: Vec::new(),
         });
         id
+    }
+
+    /// The trial of an id.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn trial(&self, id: u64) -> Result<&Trial> {
+        self.trials
+            .iter()
+            .find(|trial| trial.id == id)
+            .ok_or_else(|| {
+                PluginError::input(format!(
+                    "found the unknown trial {id}, expected one of the {} in the study",
+                    self.trials.len()
+                ))
+            })
     }
 
     /// The finished evaluations: point and raw values, in the order of suggestion.

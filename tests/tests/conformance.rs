@@ -91,6 +91,28 @@ fn the_gp_optimizers_keep_their_promises() {
 }
 
 #[test]
+fn the_parzen_estimator_keeps_its_promises() {
+    let library = open("optimizer-tpe");
+    for name in names(&library, Kind::Optimizer) {
+        let make = || library.optimizer(&name, "{}", &context()).unwrap();
+        testkit::optimizer::conformance(&make, &testkit::optimizer::coefficients(4));
+        testkit::optimizer::conformance(&make, &testkit::optimizer::hyperparameters());
+    }
+}
+
+#[test]
+fn the_evolution_strategy_keeps_its_promises() {
+    let library = open("optimizer-cma-es");
+    for name in names(&library, Kind::Optimizer) {
+        let make = || library.optimizer(&name, "{}", &context()).unwrap();
+        testkit::optimizer::conformance(&make, &testkit::optimizer::coefficients(4));
+        let mut without_choice = testkit::optimizer::hyperparameters();
+        without_choice.space.pop();
+        testkit::optimizer::conformance(&make, &without_choice);
+    }
+}
+
+#[test]
 fn the_fuser_on_the_cpu_keeps_its_promises() {
     let library = open("fuser-cpu");
     for name in names(&library, Kind::Fuser) {

@@ -35,10 +35,11 @@ impl Search<'_> {
     /// Asks and tries until the ceiling is reached or the optimizer is done.
     ///
     /// Suggestions come from the journal as far as it reaches: a fresh optimizer that is given the same study goes on with
-    /// the same points. `attempt` gives the outcome of a trial, and keeps what it did in the journal itself.
+    /// the same points. `attempt` gives the outcome of a trial, leaves what was reported while it ran in its `reports`, and
+    /// keeps what it did in the journal itself.
     pub fn run(
         &mut self,
-        mut attempt: impl FnMut(&Study, &Trial, &mut dyn Optimizer) -> Result<Outcome, Failure>,
+        mut attempt: impl FnMut(&Study, &mut Trial, &mut dyn Optimizer) -> Result<Outcome, Failure>,
     ) -> Result<End, Failure> {
         self.study.budget = Some(self.ceiling);
         loop {
@@ -72,14 +73,15 @@ impl Search<'_> {
     fn attempt(
         &mut self,
         suggestion: Suggestion,
-        attempt: &mut impl FnMut(&Study, &Trial, &mut dyn Optimizer) -> Result<Outcome, Failure>,
+        attempt: &mut impl FnMut(&Study, &mut Trial, &mut dyn Optimizer) -> Result<Outcome, Failure>,
     ) -> Result<(), Failure> {
         bomf_plugin_api::check_point(&self.study.space, &suggestion.point).map_err(|error| {
             self.fault(&format!("suggested a point outside the space: {error}"))
         })?;
         let id = self.study.suggest(suggestion) as usize;
-        let trial = self.study.trials[id].clone();
-        self.study.trials[id].outcome = attempt(&self.study, &trial, &mut *self.optimizer)?;
+        let mut trial = self.study.trials[id].clone();
+        trial.outcome = attempt(&self.study, &mut trial, &mut *self.optimizer)?;
+        self.study.trials[id] = trial;
         Ok(())
     }
 

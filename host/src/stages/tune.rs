@@ -53,7 +53,10 @@ pub struct TuneTrial {
     pub evaluation: Option<Evaluation>,
     /// Why the trial failed.
     pub failed: Option<String>,
-    /// Whether the optimizer ended it early.
+    /// What was reported while it ran: part of the training from 1, metric sum.
+    #[serde(default)]
+    pub reports: Vec<(u64, Vec<f64>)>,
+    /// Whether the optimizer ended it early, after the last report.
     pub stopped: bool,
     /// Sum of the range-scaled metrics: what was maximised.
     pub metric_sum: Option<f64>,
@@ -66,6 +69,8 @@ pub struct Tuning {
     pub trials: Vec<TuneTrial>,
     /// Position of the best trial.
     pub best: usize,
+    /// Equal parts that each training was divided into: what reports count.
+    pub parts: u64,
     /// Its hyperparameters, whole.
     pub hyperparameters: Hyperparameters,
 }
@@ -104,6 +109,7 @@ pub fn tune(
                 why: why.clone().unwrap_or_default(),
             },
         };
+        trial.reports = done.reports.clone();
         trials.push(done);
         Ok(outcome)
     })?;
@@ -126,6 +132,7 @@ pub fn tune(
     Ok(Tuning {
         trials,
         best,
+        parts: parts(plan.epochs),
         hyperparameters,
     })
 }
@@ -154,7 +161,8 @@ fn summary(run: &Run<'_>, trial: &TuneTrial) -> String {
             why.as_deref().unwrap_or("no reason was given")
         ),
     };
-    format!("{}: {outcome}", point.join(", "))
+    let ended = if trial.stopped { ", stopped" } else { "" };
+    format!("{}: {outcome}{ended}", point.join(", "))
 }
 
 /// The values behind a point.
@@ -211,6 +219,7 @@ fn attempt(
         best_step: 0,
         evaluation: None,
         failed: None,
+        reports: Vec::new(),
         stopped: false,
         metric_sum: None,
     };
@@ -259,12 +268,18 @@ fn train(
     let mut training = begun.map_err(|error| bench.fault(&error))?;
     let mut buffer = WeightsBuffer::new(bench.model().trainable());
     let total = spec.total_steps(run.train_rows as u64);
-    let evaluations = (epochs.ceil() as u64).clamp(1, total);
+    // Trials with other batch sizes have other steps: reports count equal parts of the training, which they have in common.
+    let parts = parts(epochs);
+    let mut study = study.clone();
     let mut best = (f64::NEG_INFINITY, f64::INFINITY);
     let mut at = 0;
-    for index in 1..=evaluations {
+    for part in 1..=parts {
         run.check_stop()?;
-        let step = (index * total).div_ceil(evaluations);
+        let step = (part * total).div_ceil(parts);
+        // A training may have fewer steps than parts.
+        if step == at {
+            continue;
+        }
         bench.train(run, progress, &mut *training, step - at)?;
         at = step;
         let weights = buffer
@@ -284,15 +299,22 @@ fn train(
         }
         if step < total {
             let verdict = optimizer
-                .report(study, trial.id, step, &[key.0])
+                .report(&study, trial.id, part, &[key.0])
                 .map_err(|error| Failure::plugin("the optimizer", &error))?;
-            if verdict == Verdict::Stop {
-                done.stopped = true;
-                break;
-            }
+            done.stopped = verdict == Verdict::Stop;
+        }
+        done.reports.push((part, vec![key.0]));
+        study.trials[trial.id as usize].reports = done.reports.clone();
+        if done.stopped {
+            break;
         }
     }
     Ok(())
+}
+
+/// Equal parts that a training of so many epochs is divided into; it is evaluated after each.
+fn parts(epochs: f64) -> u64 {
+    (epochs.ceil() as u64).max(1)
 }
 
 /// The domain of an axis as the report shows it.

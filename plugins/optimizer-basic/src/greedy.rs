@@ -4,7 +4,9 @@ use bomf_plugin_api::{
     Component, Context, Descriptor, Kind, Optimizer, Outcome, Result, Study, Suggestions, Trial,
 };
 
-use crate::members::{self, average, points_or_done, trial_at, untried};
+use search::point::{average, points_or_done, trial_at, untried, vertices};
+
+use crate::members::count_or_refuse;
 
 /// The greedy soup (Wortsman et al. 2022, recipe 1): members in the order of their own quality, each kept if the average
 /// of the kept ones gets better.
@@ -33,8 +35,8 @@ impl Component for Greedy {
 impl Optimizer for Greedy {
     fn suggest(&mut self, study: &Study, count: usize) -> Result<Suggestions> {
         // 1. The members themselves.
-        let members = members::count_or_refuse(study, "greedy")?;
-        let vertices = members::vertices(members);
+        let members = count_or_refuse(study, "greedy")?;
+        let vertices = vertices(members);
         let left = untried(study, vertices.clone());
         if !left.is_empty() {
             return Ok(points_or_done(left, count, ""));

@@ -7,7 +7,8 @@ use bomf_plugin_api::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::draw;
+use search::axis::between;
+use search::point::unknown;
 
 /// A lattice with more corners than this on one axis is a mistake in the configuration.
 const MAX_AXIS: usize = 1_000_000;
@@ -93,11 +94,11 @@ fn axis(parameter: &Parameter, points: usize) -> Result<Vec<Coordinate>> {
     Ok(match &parameter.domain {
         Domain::Float { low, high, .. } if low == high => vec![Coordinate::Float(*low)],
         Domain::Float { low, high, scale } => (0..points)
-            .map(|i| Coordinate::Float(draw::between(*low, *high, *scale, share(i))))
+            .map(|i| Coordinate::Float(between(*low, *high, *scale, share(i))))
             .collect(),
         Domain::Integer { low, high, scale } => {
             let mut values: Vec<i64> = (0..points)
-                .map(|i| draw::between(*low as f64, *high as f64, *scale, share(i)).round() as i64)
+                .map(|i| between(*low as f64, *high as f64, *scale, share(i)).round() as i64)
                 .map(|value| value.clamp(*low, *high))
                 .collect();
             values.dedup();
@@ -123,7 +124,7 @@ fn axis(parameter: &Parameter, points: usize) -> Result<Vec<Coordinate>> {
             compose(parts, &mut vec![0; *dimension], 0, parts, &mut corners);
             corners.into_iter().map(Coordinate::Simplex).collect()
         }
-        other => return Err(draw::unknown(other)),
+        other => return Err(unknown(other)),
     })
 }
 

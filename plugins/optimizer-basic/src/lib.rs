@@ -10,6 +10,8 @@
 //! | `swa` | the uniform average only |
 //! | `greedy` | the members, then averages of ever more of them |
 //!
+//! `random` and `sobol` can end hyperparameter trials early: `stopping: { rule: median }`.
+//!
 //! Each is a function of its options, its seed and the study alone, so a fresh instance goes on where another stopped.
 //!
 //! ```
@@ -24,18 +26,19 @@
 //!
 //! The types to know: [`Grid`], [`Dirichlet`], [`Greedy`].
 
-mod draw;
 mod greedy;
 mod grid;
 mod members;
 mod random;
 mod sobol;
+mod stopping;
 
 pub use greedy::Greedy;
 pub use grid::{Grid, GridOptions};
 pub use members::{BestMember, Swa};
 pub use random::{Dirichlet, DirichletOptions, Random};
 pub use sobol::Sobol;
+pub use stopping::StoppingOptions;
 
 bomf_plugin_api::export_plugin!(
     optimizer: Grid,

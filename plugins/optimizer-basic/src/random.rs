@@ -2,30 +2,24 @@
 
 use bomf_plugin_api::{
     Component, Context, Coordinate, Descriptor, Domain, Kind, Optimizer, PluginError, Point,
-    Result, Study, Suggestion, Suggestions,
+    Result, Stopping, Study, Suggestion, Suggestions, Verdict,
 };
 use rand::RngExt as _;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng as _;
 use schemars::JsonSchema;
+use search::point;
+use search::random::{dirichlet, generator};
 use serde::Deserialize;
 
-use crate::{draw, members};
-
-/// A generator of its own for each trial, so that a draw depends on the trial's number alone.
-fn generator(seed: u64, trial: u64) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(trial);
-    generator
-}
+use crate::stopping::StoppingOptions;
 
 /// Independent points, uniform over the space.
 pub struct Random {
+    options: StoppingOptions,
     seed: u64,
 }
 
 impl Component for Random {
-    type Options = ();
+    type Options = StoppingOptions;
 
     fn describe() -> Descriptor {
         Descriptor::new(
@@ -35,8 +29,11 @@ impl Component for Random {
         )
     }
 
-    fn new((): (), context: &Context) -> Result<Self> {
-        Ok(Self { seed: context.seed })
+    fn new(options: StoppingOptions, context: &Context) -> Result<Self> {
+        Ok(Self {
+            options,
+            seed: context.seed,
+        })
     }
 }
 
@@ -46,10 +43,14 @@ impl Optimizer for Random {
         (first..first + count as u64)
             .map(|trial| {
                 let mut generator = generator(self.seed, trial);
-                draw::point(&study.space, || generator.random()).map(Suggestion::evaluate)
+                point::draw(&study.space, || generator.random()).map(Suggestion::evaluate)
             })
             .collect::<Result<_>>()
             .map(Suggestions::Points)
+    }
+
+    fn report(&mut self, study: &Study, trial: u64, step: u64, values: &[f64]) -> Result<Verdict> {
+        Stopping::verdict_if(self.options.stopping.as_ref(), study, trial, step, values)
     }
 }
 
@@ -109,11 +110,11 @@ impl Optimizer for Dirichlet {
         // 1. The members and their average, where the space is a simplex and nothing else.
         let mut points = Vec::new();
         if self.options.members_first
-            && let Ok(dimension) = members::count(study)
+            && let Ok(dimension) = point::members(&study.space)
         {
-            let mut start = members::vertices(dimension);
-            start.push(members::uniform(dimension));
-            points = members::untried(study, start);
+            let mut start = point::vertices(dimension);
+            start.push(point::uniform(dimension));
+            points = point::untried(study, start);
             points.truncate(count);
         }
         // 2. Draws, each from its trial's own generator.
@@ -130,69 +131,14 @@ impl Optimizer for Dirichlet {
 impl Dirichlet {
     fn draw(&self, study: &Study, trial: u64) -> Result<Point> {
         let mut generator = generator(self.seed, trial);
-        let mut point = draw::point(&study.space, || generator.random())?;
+        let mut point = point::draw(&study.space, || generator.random())?;
         for (coordinate, parameter) in point.iter_mut().zip(&study.space) {
             if let (Coordinate::Simplex(shares), Domain::Simplex { dimension }) =
                 (coordinate, &parameter.domain)
             {
-                let logs: Vec<f64> = (0..*dimension)
-                    .map(|_| log_gamma_draw(self.options.alpha, &mut generator))
-                    .collect();
-                let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                *shares = draw::normalised(logs.iter().map(|log| (log - largest).exp()).collect());
+                *shares = dirichlet((0..*dimension).map(|_| self.options.alpha), &mut generator);
             }
         }
         Ok(point)
-    }
-}
-
-/// The logarithm of a gamma variate of shape `alpha` (Marsaglia & Tsang 2000); a logarithm, because variates of a small
-/// shape underflow.
-fn log_gamma_draw(alpha: f64, generator: &mut ChaCha8Rng) -> f64 {
-    // Shapes below one: draw at alpha + 1 and multiply by u^(1 / alpha).
-    if alpha < 1.0 {
-        let u: f64 = 1.0 - generator.random::<f64>();
-        return log_gamma_draw(alpha + 1.0, generator) + u.ln() / alpha;
-    }
-    let d = alpha - 1.0 / 3.0;
-    let c = 1.0 / (9.0 * d).sqrt();
-    loop {
-        let z = normal_draw(generator);
-        let v = (1.0 + c * z).powi(3);
-        let u: f64 = 1.0 - generator.random::<f64>();
-        if v > 0.0 && u.ln() < 0.5 * z * z + d - d * v + d * v.ln() {
-            return (d * v).ln();
-        }
-    }
-}
-
-/// A standard normal variate (Box & Muller).
-fn normal_draw(generator: &mut ChaCha8Rng) -> f64 {
-    let u: f64 = 1.0 - generator.random::<f64>();
-    let angle = std::f64::consts::TAU * generator.random::<f64>();
-    (-2.0 * u.ln()).sqrt() * angle.cos()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gamma_variates_have_mean_and_variance_of_their_shape() {
-        for alpha in [0.3, 1.0, 4.0] {
-            let mut generator = generator(7, 0);
-            let draws: Vec<f64> = (0..20_000)
-                .map(|_| log_gamma_draw(alpha, &mut generator).exp())
-                .collect();
-            let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-            let variance =
-                draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
-            // Five standard errors of the mean; the variance is looser by the kurtosis.
-            assert!(
-                (mean - alpha).abs() < 5.0 * (alpha / 20_000.0).sqrt(),
-                "{alpha}: {mean}"
-            );
-            assert!((variance / alpha - 1.0).abs() < 0.15, "{alpha}: {variance}");
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! `sobol`: points that fill the space evenly.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Optimizer, Result, Study, Suggestion, Suggestions,
+    Component, Context, Descriptor, Kind, Optimizer, Result, Stopping, Study, Suggestion,
+    Suggestions, Verdict,
 };
+use search::point;
 
-use crate::draw;
+use crate::stopping::StoppingOptions;
 
 /// Dimensions and points that one scramble of the tables has; more come from further scrambles.
 const DIMENSIONS: u32 = 256;
@@ -12,18 +14,22 @@ const POINTS: u64 = 1 << 16;
 
 /// An Owen-scrambled Sobol sequence, one dimension per axis (a simplex of `n` takes `n`).
 pub struct Sobol {
+    options: StoppingOptions,
     seed: u64,
 }
 
 impl Component for Sobol {
-    type Options = ();
+    type Options = StoppingOptions;
 
     fn describe() -> Descriptor {
         Descriptor::new(Kind::Optimizer, "sobol", "a scrambled Sobol sequence")
     }
 
-    fn new((): (), context: &Context) -> Result<Self> {
-        Ok(Self { seed: context.seed })
+    fn new(options: StoppingOptions, context: &Context) -> Result<Self> {
+        Ok(Self {
+            options,
+            seed: context.seed,
+        })
     }
 }
 
@@ -33,7 +39,7 @@ impl Optimizer for Sobol {
         (first..first + count as u64)
             .map(|trial| {
                 let mut dimension = 0;
-                draw::point(&study.space, || {
+                point::draw(&study.space, || {
                     dimension += 1;
                     number(self.seed, trial, dimension - 1)
                 })
@@ -41,6 +47,10 @@ impl Optimizer for Sobol {
             })
             .collect::<Result<_>>()
             .map(Suggestions::Points)
+    }
+
+    fn report(&mut self, study: &Study, trial: u64, step: u64, values: &[f64]) -> Result<Verdict> {
+        Stopping::verdict_if(self.options.stopping.as_ref(), study, trial, step, values)
     }
 }
 

@@ -1,8 +1,8 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Objective, Optimizer, Result, Study, Suggestion,
-    Suggestions,
+    Component, Context, Descriptor, Kind, Objective, Optimizer, Result, Stopping, Study,
+    Suggestion, Suggestions, Verdict,
 };
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -98,6 +98,10 @@ impl Optimizer for GpOptimizer {
             },
             false => Suggestions::Points(suggestions),
         })
+    }
+
+    fn report(&mut self, study: &Study, trial: u64, step: u64, values: &[f64]) -> Result<Verdict> {
+        Stopping::verdict_if(self.options.stopping.as_ref(), study, trial, step, values)
     }
 }
 

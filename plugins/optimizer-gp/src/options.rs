@@ -1,5 +1,6 @@
 //! What configurations may say.
 
+use bomf_plugin_api::Stopping;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct GpOptions {
     /// chases single lucky values.
     #[schemars(range(min = 1e-8, max = 1.0))]
     pub noise_floor: f64,
+    /// Ends hyperparameter trials early that will not become good: `{ rule: median, warmup_steps: 0, min_trials: 5 }`. None
+    /// is ended unless given.
+    pub stopping: Option<Stopping>,
 }
 
 impl Default for GpOptions {
@@ -40,6 +44,7 @@ impl Default for GpOptions {
             raw_samples: 512,
             restarts: 10,
             noise_floor: 1e-6,
+            stopping: None,
         }
     }
 }
