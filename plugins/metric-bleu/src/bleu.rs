@@ -77,7 +77,8 @@ impl Metric for Bleu {
             )));
         }
         let precisions = self.precisions(&counts);
-        let score = counts.brevity_penalty() * geometric_mean(&precisions[..self.reading.max_order]);
+        let score =
+            counts.brevity_penalty() * geometric_mean(&precisions[..self.reading.max_order]);
         let signature = format!(
             "bleu|nrefs:{}|tok:13a|max_order:{}|smooth:{}|version:{}",
             pairs.width(),
@@ -105,7 +106,6 @@ impl Bleu {
     }
 }
 
-
 /// 0 where one of them is 0.
 fn geometric_mean(precisions: &[f64]) -> f64 {
     if precisions.contains(&0.0) {
@@ -132,9 +132,21 @@ pub(crate) fn with_parts(descriptor: Descriptor, most: f64) -> Descriptor {
     });
     precisions
         .score(ScoreDescriptor::maximize("brevity_penalty", 0.0, 1.0))
-        .score(ScoreDescriptor::maximize("length_ratio", 0.0, f64::INFINITY))
-        .score(ScoreDescriptor::maximize("translation_length", 0.0, f64::INFINITY))
-        .score(ScoreDescriptor::maximize("reference_length", 0.0, f64::INFINITY))
+        .score(ScoreDescriptor::maximize(
+            "length_ratio",
+            0.0,
+            f64::INFINITY,
+        ))
+        .score(ScoreDescriptor::maximize(
+            "translation_length",
+            0.0,
+            f64::INFINITY,
+        ))
+        .score(ScoreDescriptor::maximize(
+            "reference_length",
+            0.0,
+            f64::INFINITY,
+        ))
 }
 
 /// Adds what [`with_parts`] declares.

@@ -73,7 +73,8 @@ impl Component for ChrF {
     type Options = ChrFOptions;
 
     fn describe() -> Descriptor {
-        let summary = "F-score of character n-grams, and of words for chrF++, as sacrebleu: 0 to 100";
+        let summary =
+            "F-score of character n-grams, and of words for chrF++, as sacrebleu: 0 to 100";
         Descriptor::new(Kind::Metric, "chrf", summary)
             .score(ScoreDescriptor::maximize("chrf", 0.0, 100.0))
     }
@@ -147,7 +148,8 @@ impl ChrF {
                 false => EPSILON,
             };
             if count.prediction > 0 && count.reference > 0 {
-                (precisions, recalls, orders) = (precisions + precision, recalls + recall, orders + 1);
+                (precisions, recalls, orders) =
+                    (precisions + precision, recalls + recall, orders + 1);
             }
         }
         if self.eps_smoothing {
@@ -234,7 +236,8 @@ impl<'m> Counter<'m> {
             self.metric.read_chars(&reference, &mut self.ids);
             compare(&mut self.char_ngrams, chars, &self.ids, &mut self.counts);
             split_words(&reference, &mut self.spans);
-            self.words.look_up(&prediction, &reference, &self.spans, &mut self.ids);
+            self.words
+                .look_up(&prediction, &reference, &self.spans, &mut self.ids);
             compare(&mut self.word_ngrams, words, &self.ids, &mut self.counts);
             let score = self.metric.f_score(&self.counts);
             if score > best_score {
@@ -252,7 +255,11 @@ fn compare(ngrams: &mut Ngrams, tokens: usize, reference: &[u32], counts: &mut V
     counts.extend((1..=ngrams.orders()).map(|order| {
         let in_reference = total(reference.len(), order);
         OrderCounts {
-            prediction: if in_reference > 0 { total(tokens, order) } else { 0 },
+            prediction: if in_reference > 0 {
+                total(tokens, order)
+            } else {
+                0
+            },
             reference: in_reference,
             common: ngrams.common(order),
         }
@@ -289,8 +296,15 @@ mod tests {
         let mut spans = Vec::new();
         let text = " (hi) \"a b.. é! . .. x";
         split_words(text, &mut spans);
-        let words: Vec<&str> =
-            spans.iter().map(|&(start, end)| &text[start as usize..end as usize]).collect();
-        assert_eq!(words, ["(hi", ")", "\"", "a", "b.", ".", "é", "!", ".", ".", ".", "x"]);
+        let words: Vec<&str> = spans
+            .iter()
+            .map(|&(start, end)| &text[start as usize..end as usize])
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "(hi", ")", "\"", "a", "b.", ".", "é", "!", ".", ".", ".", "x"
+            ]
+        );
     }
 }

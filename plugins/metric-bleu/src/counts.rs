@@ -59,7 +59,9 @@ impl AddAssign<&Counts> for Counts {
             (&mut self.matches, &other.matches),
             (&mut self.totals, &other.totals),
         ] {
-            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sums.iter_mut()
+                .zip(counts)
+                .for_each(|(sum, count)| *sum += count);
         }
     }
 }
@@ -109,7 +111,10 @@ impl Reading {
             let mut counter = Counter::new(self);
             rows.map(|row| score(counter.count(pairs, row))).collect()
         });
-        shares.into_iter().flat_map(|share: Vec<f64>| share).collect()
+        shares
+            .into_iter()
+            .flat_map(|share: Vec<f64>| share)
+            .collect()
     }
 
     fn orders(&self) -> usize {
@@ -154,7 +159,11 @@ impl<'r> Counter<'r> {
     }
 
     fn count(&mut self, pairs: &Pairs<'_>, row: usize) -> &Counts {
-        let Reading { tokenizer, reference_length, .. } = self.reading;
+        let Reading {
+            tokenizer,
+            reference_length,
+            ..
+        } = self.reading;
 
         // 1. The prediction's n-grams.
         let prediction = self.reading.prepare(pairs.prediction(row));
@@ -168,7 +177,8 @@ impl<'r> Counter<'r> {
         for reference in pairs.references(row) {
             let reference = self.reading.prepare(reference);
             tokenizer.split(&reference, &mut self.spans);
-            self.words.look_up(&prediction, &reference, &self.spans, &mut self.ids);
+            self.words
+                .look_up(&prediction, &reference, &self.spans, &mut self.ids);
             self.ngrams.see(&self.ids);
             let distance = match reference_length {
                 ReferenceLength::Shortest => 0,

@@ -38,13 +38,7 @@ impl Words {
     }
 
     /// The numbers of a reference's words, [`ABSENT`] for those that the prediction lacks; `ids` becomes `[spans]`.
-    pub(crate) fn look_up(
-        &self,
-        prediction: &str,
-        line: &str,
-        spans: &[Span],
-        ids: &mut Vec<u32>,
-    ) {
+    pub(crate) fn look_up(&self, prediction: &str, line: &str, spans: &[Span], ids: &mut Vec<u32>) {
         ids.clear();
         ids.extend(spans.iter().map(|&span| {
             let word = bytes(line, span);
@@ -233,7 +227,10 @@ fn hash(word: &[u8]) -> u64 {
         hash = mix(hash, u64::from_le_bytes(chunk));
     }
     let rest = chunks.remainder().iter();
-    mix(hash, rest.fold(0, |rest, &byte| rest << 8 | u64::from(byte)))
+    mix(
+        hash,
+        rest.fold(0, |rest, &byte| rest << 8 | u64::from(byte)),
+    )
 }
 
 fn mix(hash: u64, part: u64) -> u64 {
@@ -251,7 +248,9 @@ mod tests {
         ngrams.read(&[1; 50]);
         ngrams.see(&[1; 50]);
         ngrams.read(prediction);
-        references.iter().for_each(|reference| ngrams.see(reference));
+        references
+            .iter()
+            .for_each(|reference| ngrams.see(reference));
         [1, 2, 3].map(|order| ngrams.common(order))
     }
 
@@ -289,12 +288,24 @@ mod tests {
     fn spans(line: &str) -> Vec<Span> {
         let start = |word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
         let words = line.split(' ');
-        words.map(|word| (start(word) as u32, (start(word) + word.len()) as u32)).collect()
+        words
+            .map(|word| (start(word) as u32, (start(word) + word.len()) as u32))
+            .collect()
     }
 
     #[test]
     fn words_of_up_to_eight_bytes_have_hashes_of_their_own() {
-        let words = ["", "\0", "\0\0", "a", "a\0", "\0a", "abcdefgh", "abcdefg", "abcdefg\0"];
+        let words = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "a\0",
+            "\0a",
+            "abcdefgh",
+            "abcdefg",
+            "abcdefg\0",
+        ];
         for (index, a) in words.iter().enumerate() {
             for b in &words[..index] {
                 assert_ne!(hash(a.as_bytes()), hash(b.as_bytes()), "{a:?} {b:?}");

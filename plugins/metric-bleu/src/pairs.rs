@@ -69,7 +69,8 @@ impl<'t> Pairs<'t> {
 
     /// The number of references as sacrebleu's signatures have it.
     pub(crate) fn width(&self) -> String {
-        self.width.map_or("var".to_owned(), |width| width.to_string())
+        self.width
+            .map_or("var".to_owned(), |width| width.to_string())
     }
 
     /// What `work` makes of the rows, in their order: of all at once, or of equal shares on threads of their own.
@@ -90,7 +91,9 @@ impl<'t> Pairs<'t> {
                 .collect();
             let mut done = vec![work(share(0))];
             done.extend(others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }));
             done
         })

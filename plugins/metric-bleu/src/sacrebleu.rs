@@ -73,8 +73,11 @@ impl Component for SacreBleu {
     fn describe() -> Descriptor {
         let summary = "n-grams in common with references, as sacrebleu: 0 to 100";
         with_parts(
-            Descriptor::new(Kind::Metric, "sacrebleu", summary)
-                .score(ScoreDescriptor::maximize("sacrebleu", 0.0, 100.0)),
+            Descriptor::new(Kind::Metric, "sacrebleu", summary).score(ScoreDescriptor::maximize(
+                "sacrebleu",
+                0.0,
+                100.0,
+            )),
             100.0,
         )
     }
@@ -160,7 +163,8 @@ impl Settings {
         let max_order = self.reading.max_order;
         let (mut mean_of, mut halves) = (max_order, 1.0);
         for (index, precision) in precisions.iter_mut().enumerate() {
-            let (mut matches, mut total) = (counts.matches[index] as f64, counts.totals[index] as f64);
+            let (mut matches, mut total) =
+                (counts.matches[index] as f64, counts.totals[index] as f64);
             if let (Smooth::AddK(k), 1..) = (self.smooth, index) {
                 (matches, total) = (matches + k, total + k);
             }

@@ -157,7 +157,13 @@ impl Tokenizer {
     /// The expressions are `([^0-9])([.,])` -> `\1 \2 ` and then `([.,])([^0-9])` -> ` \1 \2`, neither overlapping itself:
     /// the first one takes a run in pairs, beginning with what stands before the run if that is no number. A point
     /// that is left over at the end of the run stays with the number behind it, and one between numbers with both.
-    fn split_points(&self, line: &str, start: usize, at: usize, spans: &mut Vec<Span>) -> (usize, usize) {
+    fn split_points(
+        &self,
+        line: &str,
+        start: usize,
+        at: usize,
+        spans: &mut Vec<Span>,
+    ) -> (usize, usize) {
         let before = self.class_before(line, at);
         let held_before = before.map_or(!self.padded, |class| class == Class::Number);
         let (mut points, mut last, mut end) = (0, at, at);
@@ -279,6 +285,8 @@ fn is_chinese(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tokens(tokenize: Tokenize, line: &str) -> Vec<String> {
@@ -296,8 +304,16 @@ mod tests {
 
     #[test]
     fn points_stay_within_numbers_alone() {
-        expect(Tokenize::V13a, "It's 1,234.5 (or 7.) a.b .5 5.", "It's 1,234.5 ( or 7 . ) a . b . 5 5 .");
-        expect(Tokenize::International, ".5 5. 3% a.b-c", ".5 5 . 3 % a . b - c");
+        expect(
+            Tokenize::V13a,
+            "It's 1,234.5 (or 7.) a.b .5 5.",
+            "It's 1,234.5 ( or 7 . ) a . b . 5 5 .",
+        );
+        expect(
+            Tokenize::International,
+            ".5 5. 3% a.b-c",
+            ".5 5 . 3 % a . b - c",
+        );
         expect(Tokenize::International, "see 5.", "see 5.");
         expect(Tokenize::Chinese, ".5 and 5.", ".5 and 5.");
     }
@@ -315,24 +331,115 @@ mod tests {
 
     #[test]
     fn a_dash_is_split_off_behind_a_digit() {
-        expect(Tokenize::V13a, "well-known 10-12 5--x 5.-3", "well-known 10 - 12 5 - -x 5 . -3");
+        expect(
+            Tokenize::V13a,
+            "well-known 10-12 5--x 5.-3",
+            "well-known 10 - 12 5 - -x 5 . -3",
+        );
     }
 
     #[test]
     fn mark_up_is_read_in_order() {
-        expect(Tokenize::V13a, "a<skipped>b co-\nop &amp;lt; x\ny &quot;", "ab coop < x y \"");
+        expect(
+            Tokenize::V13a,
+            "a<skipped>b co-\nop &amp;lt; x\ny &quot;",
+            "ab coop < x y \"",
+        );
     }
 
     #[test]
     fn white_space_is_that_of_python() {
-        expect(Tokenize::None, "a\u{1c}b\u{85}c\u{2003}d\u{3000}e\u{200b}f", "a b c d e\u{200b}f");
+        expect(
+            Tokenize::None,
+            "a\u{1c}b\u{85}c\u{2003}d\u{3000}e\u{200b}f",
+            "a b c d e\u{200b}f",
+        );
         expect(Tokenize::Characters, " né\u{301} \t한", "n é \u{301} 한");
     }
 
     #[test]
     fn chinese_characters_stand_alone() {
-        expect(Tokenize::Chinese, "我有3.5个apples，好", "我 有 3.5 个 apples ， 好");
+        expect(
+            Tokenize::Chinese,
+            "我有3.5个apples，好",
+            "我 有 3.5 个 apples ， 好",
+        );
         expect(Tokenize::Chinese, "a—b𠀀c", "a — b𠀀c");
         expect(Tokenize::International, "我，«ok»£5", "我 ， « ok » £ 5");
+    }
+
+    /// sacrebleu's expressions one after the other, each replacing pairs of characters that do not overlap.
+    fn by_expressions(tokenize: Tokenize, line: &str) -> String {
+        let class = |c: char| tokenize.class(c);
+        let point = |c: char| class(c) == Class::Point;
+        let number = |c: char| class(c) == Class::Number;
+        let spaced = |line: String| -> String {
+            line.chars()
+                .flat_map(|c| match class(c) {
+                    Class::Symbol => vec![' ', c, ' '],
+                    _ => vec![c],
+                })
+                .collect()
+        };
+        let mut line = if tokenize == Tokenize::V13a {
+            format!(" {line} ")
+        } else {
+            line.to_owned()
+        };
+        if tokenize != Tokenize::International {
+            line = spaced(line);
+        }
+        line = pairs(
+            &line,
+            |a, b| !number(a) && point(b),
+            |a, b| format!("{a} {b} "),
+        );
+        line = pairs(
+            &line,
+            |a, b| point(a) && !number(b),
+            |a, b| format!(" {a} {b}"),
+        );
+        match tokenize {
+            Tokenize::International => spaced(line),
+            _ => pairs(
+                &line,
+                |a, b| number(a) && b == '-',
+                |a, b| format!("{a} {b} "),
+            ),
+        }
+    }
+
+    fn pairs(
+        line: &str,
+        found: impl Fn(char, char) -> bool,
+        new: impl Fn(char, char) -> String,
+    ) -> String {
+        let (characters, mut out, mut at): (Vec<char>, _, _) =
+            (line.chars().collect(), String::new(), 0);
+        while let Some(&first) = characters.get(at) {
+            match characters.get(at + 1) {
+                Some(&second) if found(first, second) => {
+                    out.push_str(&new(first, second));
+                    at += 2;
+                }
+                _ => {
+                    out.push(first);
+                    at += 1;
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn one_walk_does_what_the_expressions_do(line in "[a5.,!'$ \\-½»。日é\u{2003}]{0,16}") {
+            for tokenize in [Tokenize::V13a, Tokenize::International, Tokenize::Chinese] {
+                let line = line.trim_matches(is_space);
+                let spaced = by_expressions(tokenize, line);
+                let expected: Vec<&str> = spaced.split(is_space).filter(|token| !token.is_empty()).collect();
+                prop_assert_eq!(tokens(tokenize, line), expected, "{:?} {:?}", tokenize, line);
+            }
+        }
     }
 }
