@@ -218,19 +218,23 @@ fn scatter(key: u64) -> usize {
     (key.wrapping_mul(GOLDEN) >> 32) as usize
 }
 
-/// Words of up to eight bytes have hashes of their own.
+/// Words of one hash are told apart by their bytes.
 fn hash(word: &[u8]) -> u64 {
-    let mut hash = word.len() as u64;
-    let mut chunks = word.chunks_exact(8);
-    for chunk in &mut chunks {
-        let chunk = chunk.try_into().expect("eight bytes each");
-        hash = mix(hash, u64::from_le_bytes(chunk));
+    let (mut hash, mut rest) = (word.len() as u64, word);
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        hash = mix(hash, u64::from_le_bytes(*chunk));
+        rest = tail;
     }
-    let rest = chunks.remainder().iter();
-    mix(
-        hash,
-        rest.fold(0, |rest, &byte| rest << 8 | u64::from(byte)),
-    )
+    // Four bytes from either end, which overlap, or the few that are left one by one.
+    let part = match (rest.first_chunk(), rest.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => rest
+            .iter()
+            .fold(0, |part, &byte| part << 8 | u64::from(byte)),
+    };
+    mix(hash, part)
 }
 
 fn mix(hash: u64, part: u64) -> u64 {
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_up_to_eight_bytes_have_hashes_of_their_own() {
+    fn words_that_differ_little_have_other_hashes() {
         let words = [
             "",
             "\0",

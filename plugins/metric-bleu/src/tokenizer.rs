@@ -200,12 +200,16 @@ impl Tokenizer {
     #[inline]
     fn class_at(&self, line: &str, at: usize) -> (Class, usize) {
         match self.classes[usize::from(line.as_bytes()[at])] {
-            Class::Far => {
-                let c = line[at..].chars().next().expect("`at` is inside the line");
-                (self.tokenize.class(c), at + c.len_utf8())
-            }
+            Class::Far => self.far_class_at(line, at),
             class => (class, at + 1),
         }
+    }
+
+    /// Apart, so that the walk over bytes stays small.
+    #[inline(never)]
+    fn far_class_at(&self, line: &str, at: usize) -> (Class, usize) {
+        let c = line[at..].chars().next().expect("`at` is inside the line");
+        (self.tokenize.class(c), at + c.len_utf8())
     }
 
     fn class_before(&self, line: &str, at: usize) -> Option<Class> {
