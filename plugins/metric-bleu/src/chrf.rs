@@ -249,7 +249,7 @@ impl<'m> Counter<'m> {
     }
 }
 
-/// Adds the counts of every order. Where a reference has no n-gram of an order, neither do the prediction's count.
+/// Adds the counts of every order. Where a reference has no n-gram of an order, those of the prediction do not count.
 fn compare(ngrams: &mut Ngrams, tokens: usize, reference: &[u32], counts: &mut Vec<OrderCounts>) {
     ngrams.see(reference);
     counts.extend((1..=ngrams.orders()).map(|order| {

@@ -32,6 +32,11 @@ impl Worth {
         f1: 0.0,
     };
 
+    pub(crate) const ALL: Self = Self {
+        exact: 1.0,
+        f1: 1.0,
+    };
+
     pub(crate) fn best(self, other: Self) -> Self {
         Self {
             exact: self.exact.max(other.exact),
@@ -81,8 +86,8 @@ impl<'t> Questions<'t> {
         self.references.texts(row)
     }
 
-    /// `[rows]`: the best that each answer is worth beside one of its references, by `compare`, which is given the prediction
-    /// and then a reference, or no reference where `counts` lets none pass.
+    /// `[rows]`: the best that each answer is worth by `compare`, which is given the prediction and then a reference that
+    /// `counts`, or an empty one where none does.
     pub(crate) fn worth(
         &self,
         threads: usize,

@@ -78,19 +78,7 @@ impl Metric for SquadV2 {
             .collect();
 
         // 2. A question that the model says has no answer is right if it has none.
-        let decided = raw.iter().zip(&has_answer).zip(&*probabilities);
-        let each: Vec<Worth> = decided
-            .map(|((&worth, &has_answer), &probability)| {
-                match (probability > self.no_answer_threshold, has_answer) {
-                    (false, _) => worth,
-                    (true, true) => Worth::NOTHING,
-                    (true, false) => Worth {
-                        exact: 1.0,
-                        f1: 1.0,
-                    },
-                }
-            })
-            .collect();
+        let each = self.decide(&raw, &has_answer, &probabilities);
 
         // 3. All, those with an answer, those without one; a group of none has no scores.
         let signature = format!(
@@ -112,14 +100,7 @@ impl Metric for SquadV2 {
         }
 
         // 4. The thresholds that would have been best.
-        let mut order: Vec<u32> = (0..questions.rows() as u32).collect();
-        order.sort_by(|&a, &b| probabilities[a as usize].total_cmp(&probabilities[b as usize]));
-        let search = Search {
-            questions: &questions,
-            has_answer: &has_answer,
-            probabilities: &probabilities,
-            order: &order,
-        };
+        let search = Search::new(&questions, &has_answer, &probabilities);
         let (best_exact, exact_threshold) = search.best(|row| raw[row].exact);
         let (best_f1, f1_threshold) = search.best(|row| raw[row].f1);
         Ok(scores
@@ -127,6 +108,21 @@ impl Metric for SquadV2 {
             .value("best_exact_thresh", exact_threshold)
             .value("best_f1", best_f1)
             .value("best_f1_thresh", f1_threshold))
+    }
+}
+
+impl SquadV2 {
+    /// `[rows]`: what the answers are worth where the model may say that there is none.
+    fn decide(&self, raw: &[Worth], has_answer: &[bool], probabilities: &[f64]) -> Vec<Worth> {
+        let rows = raw.iter().zip(has_answer).zip(probabilities);
+        rows.map(|((&worth, &has_answer), &probability)| {
+            match (probability > self.no_answer_threshold, has_answer) {
+                (false, _) => worth,
+                (true, true) => Worth::NOTHING,
+                (true, false) => Worth::ALL,
+            }
+        })
+        .collect()
     }
 }
 
@@ -180,10 +176,25 @@ struct Search<'s> {
     has_answer: &'s [bool],
     probabilities: &'s [f64],
     /// The rows by probability, and where it is the same, as they come.
-    order: &'s [u32],
+    order: Vec<u32>,
 }
 
-impl Search<'_> {
+impl<'s> Search<'s> {
+    fn new(questions: &'s Questions<'s>, has_answer: &'s [bool], probabilities: &'s [f64]) -> Self {
+        let mut order: Vec<u32> = (0..questions.rows() as u32).collect();
+        // Not `total_cmp`: 0 and -0 are the same probability.
+        order.sort_by(|&a, &b| {
+            let [a, b] = [a, b].map(|row| probabilities[row as usize]);
+            a.partial_cmp(&b).expect("probabilities are finite")
+        });
+        Self {
+            questions,
+            has_answer,
+            probabilities,
+            order,
+        }
+    }
+
     /// The best score that a threshold would give, in [0, 100], and that threshold. It begins with none answered, and answers
     /// row after row; as in the official script, rows of the same probability count one by one.
     fn best(&self, worth: impl Fn(usize) -> f64) -> (f64, f64) {
@@ -194,7 +205,7 @@ impl Search<'_> {
             .count();
         let mut score = unanswerable as f64;
         let (mut best, mut threshold) = (score, 0.0);
-        for &row in self.order {
+        for &row in &self.order {
             let row = row as usize;
             if self.has_answer[row] {
                 score += worth(row);
