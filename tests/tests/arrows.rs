@@ -11,7 +11,7 @@ use serde_json::Value;
 const API: &str = "bomf-plugin-api";
 const HOST: &str = "bomf";
 /// Code that plugins share: a plain Rust library, never a plugin.
-const SHARED_BY_PLUGINS: [&str; 2] = ["search", "transformer"];
+const SHARED_BY_PLUGINS: [&str; 3] = ["search", "text", "transformer"];
 /// Packages that may look at anything, and that nothing may depend on.
 const OUTSIDE: [&str; 2] = ["bomf-tests", "xtask"];
 

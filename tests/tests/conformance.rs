@@ -64,6 +64,27 @@ fn metrics_for_classification_keep_their_promises() {
 }
 
 #[test]
+fn metrics_of_texts_keep_their_promises() {
+    let texts = ["the child sat", "a kid, walking", "", "안녕 the\ncat"];
+    let references = ["A kid sat.", "kids walk", "nothing", "the cat 안녕"];
+    let examples = Table::new(4)
+        .with_texts(column::PREDICTED_TEXT, texts)
+        .and_then(|table| table.with_texts(column::REFERENCE_TEXT, references))
+        .unwrap();
+    let wordnet = bomf_tests::root().join("plugins/metric-meteor/goldens/wordnet");
+    let wordnet = serde_json::json!({ "wordnet": wordnet }).to_string();
+    for (plugin, options) in [("metric-rouge", "{}"), ("metric-meteor", &wordnet)] {
+        let library = open(plugin);
+        let all = library.manifest().unwrap();
+        for name in names(&library, Kind::Metric) {
+            let metric = library.metric(&name, options, &context()).unwrap();
+            let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
+            testkit::metric::conformance(&*metric, descriptor, &examples);
+        }
+    }
+}
+
+#[test]
 fn searches_without_a_model_keep_their_promises() {
     let library = open("optimizer-basic");
     for name in names(&library, Kind::Optimizer) {

