@@ -210,7 +210,8 @@ impl Judge {
             References::Mean => numbers.iter().sum::<f64>() / numbers.len() as f64,
             _ => numbers.into_iter().reduce(f64::max)?,
         };
-        Some((number - self.scale.low) / (self.scale.high - self.scale.low) * 100.0)
+        // In this order a number from 0 to 100 stays as it is, to the last bit.
+        Some((number - self.scale.low) * 100.0 / (self.scale.high - self.scale.low))
     }
 }
 

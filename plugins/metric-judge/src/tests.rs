@@ -559,9 +559,13 @@ fn a_budget_stops_in_good_order_and_the_rest_goes_on_from_there() {
     );
     assert_eq!((server.count(), error.kind), (4, ErrorKind::Input));
     // The server counts ten tokens a reply.
-    let error = refusal(&server, with(json!({"tokens": 30})), 10);
-    holds(&error, &["tokens spent"]);
-    assert!((7..=10).contains(&server.count()), "{}", server.count());
+    let mut alone = with(json!({"tokens": 30}));
+    alone["concurrency"] = json!(1);
+    holds(
+        &refusal(&server, alone, 10),
+        &["30 of 30 tokens spent", "3 of 6 questions"],
+    );
+    assert_eq!(server.count(), 7);
     let scores = judge(&server, with(json!({"requests": 10})), &table(10)).unwrap();
     assert_eq!((scores.get("judge"), server.count()), (Some(4.5), 10));
     let error = refusal(&server, json!({"budget": {"requests": 0}}), 2);
