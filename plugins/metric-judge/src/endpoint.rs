@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bomf_plugin_api::{PluginError, Result};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
 use crate::key::Key;
@@ -61,10 +61,6 @@ impl Endpoint {
         if key.is_some() && !is_local && base.starts_with("http://") {
             tracing::warn!("base_url: {base} is not encrypted: the key can be read on its way");
         }
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         // What runs on this machine is not reached through another one.
         let proxy = if is_local {
             None
@@ -72,7 +68,7 @@ impl Endpoint {
             Proxy::try_from_env()
         };
         let config = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(tls(base)?)
             .proxy(proxy)
             .timeout_global(Some(Duration::from_secs_f64(options.timeout_s)))
             .http_status_as_error(false)
@@ -218,6 +214,30 @@ impl Endpoint {
         }
         shown
     }
+}
+
+/// Certificates are checked against the machine's own list, which is read once.
+fn tls(base: &str) -> Result<TlsConfig> {
+    let builder = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    if !base.starts_with("https://") {
+        return Ok(builder.build());
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let roots: Vec<Certificate<'static>> = found
+        .certs
+        .iter()
+        .map(|root| Certificate::from_der(root).to_owned())
+        .collect();
+    if roots.is_empty() {
+        return Err(PluginError::input(format!(
+            "base_url: found no certificates on this machine to check {base} against, expected some"
+        ))
+        .hint("install the system's package of them, often `ca-certificates`, or name a file with `SSL_CERT_FILE`"));
+    }
+    Ok(builder
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build())
 }
 
 /// Refuses what is no address. Returns whether it is this machine's own.

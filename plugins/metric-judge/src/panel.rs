@@ -379,7 +379,7 @@ impl Panel {
             "budget: found {what} spent, with {answered} of {open} questions answered"
         ))
         .hint(format!(
-            "{}: the same command goes on from there with a budget of its own, a run with `--resume`; `--set metrics[0].budget.requests=N` changes it",
+            "{}: the same command goes on from there with a budget of its own, a run with `--resume`; `--set metrics[N].budget.requests=M` changes it",
             self.kept()
         ))
     }
