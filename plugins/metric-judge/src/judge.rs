@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::options::AskOptions;
-use crate::panel::{self, Panel, Questions, digest};
+use crate::panel::{self, Panel, Questions};
 use crate::prompt::Template;
 use crate::reading::{self, Scale};
+use crate::request::digest;
 
 const NAME: &str = "llm-judge";
 const PLACES: [&str; 5] = ["input", "prediction", "reference", "low", "high"];

@@ -48,6 +48,7 @@ mod pairwise;
 mod panel;
 mod prompt;
 mod reading;
+mod request;
 
 pub use judge::{Judge, JudgeOptions, RangeOptions, References};
 pub use options::{AskOptions, Budget};

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{inputs, refuse_empty, texts};
 use crate::options::AskOptions;
-use crate::panel::{self, Panel, Questions, digest};
+use crate::panel::{self, Panel, Questions};
 use crate::prompt::Template;
 use crate::reading::{self, Verdict};
+use crate::request::digest;
 
 const NAME: &str = "llm-judge-pairwise";
 const PLACES: [&str; 3] = ["input", "a", "b"];

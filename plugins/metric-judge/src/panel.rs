@@ -1,28 +1,17 @@
 //! Asking a model many questions: each text once, several at a time, nothing that was answered before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bomf_plugin_api::{Context, PluginError, Result, Scores};
-use serde_json::{Map, Value, json};
 
 use crate::cache::{Key, Replies};
 use crate::endpoint::{Endpoint, Fault};
 use crate::options::AskOptions;
 use crate::pace::{Pace, Refusal, backoff};
-
-/// Fields of a request that are not the user's to set.
-const OWN_FIELDS: [&str; 7] = [
-    "model",
-    "messages",
-    "stream",
-    "n",
-    "temperature",
-    "seed",
-    "max_tokens",
-];
+use crate::request::{self, digest};
 
 /// What a reply is worth; `None`: it cannot be read.
 pub type Reader = Box<dyn Fn(&str) -> Option<f64> + Send + Sync>;
@@ -83,19 +72,7 @@ impl Panel {
         reminder: String,
         read: Reader,
     ) -> Result<Self> {
-        if options.model.is_empty() || options.model.contains(char::is_control) {
-            return Err(PluginError::input(
-                "model: found no name of a model, expected one line",
-            ));
-        }
-        if let Some(name) = OWN_FIELDS
-            .iter()
-            .find(|name| options.extra.contains_key(**name))
-        {
-            return Err(PluginError::input(format!(
-                "extra: found `{name}`, expected fields that have no option of their own"
-            )));
-        }
+        request::check(&options)?;
         let endpoint = Endpoint::new(&options)?;
         let pace = Pace::new(options.requests_per_minute, options.budget);
         let mut panel = Self {
@@ -115,7 +92,7 @@ impl Panel {
                 "replies are not kept beyond this process: `cache` names a folder for them"
             );
         }
-        let name = digest(&[&panel.body("", 0)]);
+        let name = digest(&[&request::body(&panel.options, "", 0, "")]);
         panel.replies = Mutex::new(Replies::open(folder.as_deref(), &name).map_err(bad_cache)?);
         Ok(panel)
     }
@@ -212,7 +189,7 @@ impl Panel {
     fn answer(&self, question: &str) -> Result<(Option<f64>, String), Halt> {
         let mut reply = String::new();
         for attempt in 0..=self.options.reasks {
-            let body = self.body(question, attempt);
+            let body = request::body(&self.options, question, attempt, &self.reminder);
             let mut hasher = blake3::Hasher::new();
             hasher
                 .update(&attempt.to_le_bytes())
@@ -298,61 +275,14 @@ impl Panel {
         Ok(())
     }
 
-    /// The request, always in the same bytes.
-    fn body(&self, question: &str, attempt: u32) -> String {
-        let options = &self.options;
-        let question = match attempt {
-            0 => question.to_owned(),
-            _ => format!("{question}\n\n{}", self.reminder),
-        };
-        let system = options
-            .system
-            .iter()
-            .map(|text| json!({"role": "system", "content": text}));
-        let user = json!({"role": "user", "content": question});
-        let mut body = Map::new();
-        body.insert("model".to_owned(), json!(options.model));
-        body.insert("messages".to_owned(), system.chain([user]).collect());
-        let mut add = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                body.insert(name.to_owned(), value);
-            }
-        };
-        add("temperature", options.temperature.map(Value::from));
-        add(
-            "seed",
-            options
-                .seed
-                .map(|seed| json!(seed.wrapping_add(attempt.into()))),
-        );
-        add("max_tokens", options.max_tokens.map(Value::from));
-        for (name, value) in options.extra.iter().collect::<BTreeMap<_, _>>() {
-            add(name, Some(value.clone()));
-        }
-        Value::Object(body).to_string()
-    }
-
     /// Name, model, options and version in one line. `template` is the prompt as it was given, `own` what the judge adds.
     pub fn signature(&self, name: &str, template: &str, own: &str) -> String {
-        let options = &self.options;
-        let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-        let system = options.system.as_deref().unwrap_or_default();
-        let mut line = format!(
-            "{name}|model:{}|prompt:{}|{own}|temperature:{}|seed:{}|max_tokens:{}",
-            options.model,
-            digest(&[template, system, &self.reminder]),
-            or_none(options.temperature.map(|value| value.to_string())),
-            or_none(options.seed.map(|value| value.to_string())),
-            or_none(options.max_tokens.map(|value| value.to_string())),
-        );
-        if !options.extra.is_empty() {
-            let sorted: BTreeMap<_, _> = options.extra.iter().collect();
-            line += &format!("|extra:{}", digest(&[&json!(sorted).to_string()]));
-        }
-        line + &format!(
-            "|reasks:{}|version:{}",
-            options.reasks,
-            env!("CARGO_PKG_VERSION")
+        let system = self.options.system.as_deref().unwrap_or_default();
+        let prompt = digest(&[template, system, &self.reminder]);
+        let (sampling, reasks) = (request::sampling(&self.options), self.options.reasks);
+        let (model, version) = (&self.options.model, env!("CARGO_PKG_VERSION"));
+        format!(
+            "{name}|model:{model}|prompt:{prompt}|{own}|{sampling}|reasks:{reasks}|version:{version}"
         )
     }
 
@@ -427,17 +357,6 @@ pub fn scores(
     };
     let failed = rows.iter().map(|row| f64::from(u8::from(row.is_none())));
     Ok(scores.mean_of(failed_name, failed.collect()))
-}
-
-/// Sixteen characters that stand for some texts.
-pub fn digest(texts: &[&str]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for text in texts {
-        hasher
-            .update(&(text.len() as u64).to_le_bytes())
-            .update(text.as_bytes());
-    }
-    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 fn bad_cache(what: String) -> PluginError {
