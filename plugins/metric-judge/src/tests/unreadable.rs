@@ -4,7 +4,7 @@ use bomf_plugin_api::ErrorKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::server::{Answer, Server};
+use super::server::Server;
 use super::{holds, judge, refusal, row, say, status, table};
 
 #[test]
