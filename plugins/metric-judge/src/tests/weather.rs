@@ -8,10 +8,13 @@ use serde_json::json;
 use super::server::{Answer, Server};
 use super::{holds, judge, refusal, say, status, table};
 
+/// What a server does while it has trouble.
+type Bad = Box<dyn Fn() -> Answer + Send + Sync>;
+
 #[test]
 fn faults_that_pass_are_waited_out() {
     let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(60));
-    let weather: Vec<(&str, Box<dyn Fn() -> Answer + Send + Sync>)> = vec![
+    let weather: Vec<(&str, Bad)> = vec![
         ("500", Box::new(|| status(500, "", "oops"))),
         (
             "503 with a date",
