@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{Context, ModelInfo, ModelSpec, Objective};
-use serde_json::{Value, json};
+use bomf_plugin_api::{Context, Kind, ModelInfo, ModelSpec, Objective};
+use serde_json::{Map, Value, json};
 
 use crate::cli::RunArguments;
-use crate::config;
+use crate::config::{self, Config};
 use crate::diagnostics::{Failure, Failures};
 use crate::journal::{Journal, file};
 use crate::output;
@@ -140,11 +140,41 @@ fn open_journal(
 fn identity(plan: &Plan, registry: &Registry) -> Value {
     json!({
         "bomf": env!("CARGO_PKG_VERSION"),
-        "config": plan.config,
+        "config": decisive(&plan.config, registry),
         "data": plan.splits.facts.digest,
         "threads": plan.threads,
         "plugins": report::plugins(plan, registry),
     })
+}
+
+/// The configuration without the options that change no result, such as how many requests may be under way: their plugins
+/// mark them with `x-runtime` in the schema.
+fn decisive(config: &Config, registry: &Registry) -> Config {
+    let mut config = config.clone();
+    let strip = |kind: Kind, plugin: &str, options: &mut Map<String, Value>| {
+        if let Some((_, descriptor)) = registry.find(kind, plugin) {
+            let properties = &descriptor.options["properties"];
+            options.retain(|name, _| properties[name]["x-runtime"] != true);
+        }
+    };
+    let model = &mut config.model;
+    strip(Kind::Model, &model.plugin, &mut model.options);
+    for metric in &mut config.metrics {
+        strip(Kind::Metric, &metric.plugin, &mut metric.options);
+    }
+    if let Some(tune) = &mut config.tune {
+        strip(
+            Kind::Optimizer,
+            &tune.optimizer.plugin,
+            &mut tune.optimizer.options,
+        );
+    }
+    let fuser = &mut config.fuse.fuser;
+    strip(Kind::Fuser, &fuser.plugin, &mut fuser.options);
+    for method in &mut config.fuse.methods {
+        strip(Kind::Optimizer, &method.plugin, &mut method.options);
+    }
+    config
 }
 
 /// The last run of that name that is not locked by its name's time.

@@ -16,7 +16,7 @@ const SHARED_BY_PLUGINS: [&str; 3] = ["search", "text", "transformer"];
 const OUTSIDE: [&str; 2] = ["bomf-tests", "xtask"];
 
 /// Crates that belong to certain packages alone. A name that ends in `-` stands for all that begin with it.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("abi_stable", &[API]),
     ("libloading", &[HOST]),
     ("serde_yaml", &[HOST]),
@@ -24,6 +24,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("candle-", &["model-candle"]),
     ("tch", &["model-torch"]),
     ("wgpu", &["fuser-wgpu"]),
+    ("ureq", &["metric-judge"]),
     (
         "tokenizers",
         &["model-candle", "model-torch", "transformer"],

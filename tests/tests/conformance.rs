@@ -10,6 +10,10 @@ use bomf_tests::TinyRun;
 use bomf_tests::plugin_folder::library_in;
 use tracing::Level;
 
+#[path = "../../plugins/metric-judge/src/tests/server.rs"]
+#[expect(dead_code, reason = "the plugin's own tests use the rest")]
+mod server;
+
 struct Quiet;
 
 impl LogSink for Quiet {
@@ -81,6 +85,59 @@ fn metrics_of_texts_keep_their_promises() {
             let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
             testkit::metric::conformance(&*metric, descriptor, &examples);
         }
+    }
+}
+
+#[test]
+fn judges_keep_their_promises() {
+    let library = open("metric-judge");
+    let all = library.manifest().unwrap();
+    let server = server::Server::new(|_, request| {
+        let reply = match (
+            request.body.contains("first"),
+            request.body.contains("Result A"),
+        ) {
+            (is_first, true) => {
+                if is_first {
+                    "A"
+                } else {
+                    "tie"
+                }
+            }
+            (is_first, false) => {
+                if is_first {
+                    "90"
+                } else {
+                    "40"
+                }
+            }
+        };
+        server::Answer::Say(reply.to_owned(), std::time::Duration::ZERO)
+    });
+    let examples = Table::new(3)
+        .with_texts(column::TEXT, ["p", "q", "r"])
+        .and_then(|table| {
+            table.with_texts(
+                column::PREDICTED_TEXT,
+                ["the first", "the next", "the last"],
+            )
+        })
+        .and_then(|table| table.with_texts(column::REFERENCE_TEXT, ["1", "2", "3"]))
+        .unwrap();
+    // The default prompt has the word as well.
+    let prompt = |name: &str| match name {
+        "llm-judge" => r#""prompt": "{prediction} {reference}","#,
+        _ => "",
+    };
+    for name in names(&library, Kind::Metric) {
+        let options = format!(
+            r#"{{{} "base_url": "{}", "model": "any"}}"#,
+            prompt(&name),
+            server.base_url
+        );
+        let metric = library.metric(&name, &options, &context()).unwrap();
+        let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
+        testkit::metric::conformance(&*metric, descriptor, &examples);
     }
 }
 

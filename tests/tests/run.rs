@@ -139,6 +139,41 @@ fn a_run_goes_on_only_with_what_it_was_begun_with() {
         .expect_stderr(&["error[journal::missing]"]);
 }
 
+/// A judge wants texts, and this model makes none: the run stops at its first score, whoever resumes it.
+#[test]
+fn options_that_change_no_result_may_change_between_begin_and_resume() {
+    let tiny = TinyRun::new();
+    tiny.edit(
+        "{ use: f1 }",
+        "{ use: f1 }, { use: llm-judge, base_url: 'http://127.0.0.1:9', model: m, budget: { requests: 5 } }",
+    );
+    let stopped = ["plugin `llm-judge`", "`predicted_text`"];
+    tiny.run("a")
+        .output()
+        .expect_code(2)
+        .expect_stderr(&stopped);
+    let resume = |set: &str| {
+        tiny.bomf(&["run", "tiny.yaml", "--out", "a", "--resume", "--set", set])
+            .output()
+            .expect_code(2)
+    };
+    for set in [
+        "metrics[2].budget.requests=500",
+        "metrics[2].concurrency=3",
+        "metrics[2].api_key_env=HOME",
+    ] {
+        let output = resume(set).expect_stderr(&stopped);
+        assert!(
+            !output.stderr.contains("run::changed"),
+            "{set}: {}",
+            output.stderr
+        );
+    }
+    for set in ["metrics[2].model=n", "metrics[2].temperature=0.5"] {
+        resume(set).expect_stderr(&["error[run::changed]", "config"]);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_second_process_on_one_run_is_refused() {
