@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use bomf_plugin_api::abi::LoadedLibrary;
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{Context, Hyperparameters, Kind, LogSink, ModelSpec, Table, Task, column};
+use bomf_plugin_api::{
+    Context, Hyperparameters, Kind, LogSink, ModelSpec, Table, Task, Values, column,
+};
 use bomf_tests::TinyRun;
 use bomf_tests::plugin_folder::library_in;
 use tracing::Level;
@@ -84,6 +86,48 @@ fn metrics_of_texts_keep_their_promises() {
             let metric = library.metric(&name, options, &context()).unwrap();
             let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
             testkit::metric::conformance(&*metric, descriptor, &examples);
+        }
+    }
+}
+
+#[test]
+fn metrics_of_translations_and_answers_keep_their_promises() {
+    let predictions = ["the cat sat on a mat", "a dog", "Paris", ""];
+    let references = ["the cat sat on the mat", "the dog", "Rome", "one more"];
+    let answered = Table::new(4)
+        .with_texts(column::PREDICTED_TEXT, predictions)
+        .and_then(|table| table.with_texts(column::REFERENCE_TEXT, references))
+        .unwrap();
+    let unanswerable = Values::Texts {
+        ends: vec![22, 25].into(),
+        bytes: "the cat sat on the matdog".into(),
+    };
+    let some_answered = Table::new(4)
+        .with_texts(column::PREDICTED_TEXT, predictions)
+        .and_then(|table| {
+            table.with_column(
+                column::REFERENCE_TEXT,
+                vec![0, 1, 2, 2, 2].into(),
+                unanswerable,
+            )
+        })
+        .and_then(|table| {
+            table.with_numbers(column::NO_ANSWER_PROBABILITY, vec![0.1, 0.2, 0.3, 0.9])
+        })
+        .unwrap();
+    for plugin in ["metric-bleu", "metric-squad"] {
+        let library = open(plugin);
+        let all = library.manifest().unwrap();
+        for name in names(&library, Kind::Metric) {
+            let metric = library.metric(&name, "{}", &context()).unwrap();
+            let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
+            // Half of `squad_v2`'s scores are those of questions without an answer.
+            let examples = if name == "squad_v2" {
+                &some_answered
+            } else {
+                &answered
+            };
+            testkit::metric::conformance(&*metric, descriptor, examples);
         }
     }
 }
