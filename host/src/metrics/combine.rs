@@ -32,15 +32,20 @@ impl Combination {
         for &(index, weight) in &terms {
             if weight == 0.0 || !weight.is_finite() {
                 let name = &scores[index].name;
-                return Err(format!("`{name}`: found the weight {weight}, expected another number than 0"));
+                return Err(format!(
+                    "`{name}`: found the weight {weight}, expected another number than 0"
+                ));
             }
         }
-        let direction_of = |&(index, weight): &(usize, f64)| match (scores[index].direction, weight > 0.0) {
-            (direction, true) => direction,
-            (Direction::Maximize, false) => Direction::Minimize,
-            (Direction::Minimize, false) => Direction::Maximize,
-        };
-        let first = terms.first().ok_or("found nothing, expected a score or more")?;
+        let direction_of =
+            |&(index, weight): &(usize, f64)| match (scores[index].direction, weight > 0.0) {
+                (direction, true) => direction,
+                (Direction::Maximize, false) => Direction::Minimize,
+                (Direction::Minimize, false) => Direction::Maximize,
+            };
+        let first = terms
+            .first()
+            .ok_or("found nothing, expected a score or more")?;
         let direction = direction_of(first);
         if let Some(other) = terms.iter().find(|term| direction_of(term) != direction) {
             return Err(format!(
@@ -72,15 +77,14 @@ impl Combination {
     ///
     /// # Errors
     /// When lower is better in one of them: its least value would be its best one.
-    pub fn minimum(
-        label: &str,
-        of: Vec<usize>,
-        scores: &[Score],
-    ) -> Result<(Self, Score), String> {
+    pub fn minimum(label: &str, of: Vec<usize>, scores: &[Score]) -> Result<(Self, Score), String> {
         if of.is_empty() {
             return Err("found nothing, expected a score or more".to_owned());
         }
-        if let Some(&index) = of.iter().find(|&&index| scores[index].direction == Direction::Minimize) {
+        if let Some(&index) = of
+            .iter()
+            .find(|&&index| scores[index].direction == Direction::Minimize)
+        {
             let name = &scores[index].name;
             return Err(format!(
                 "found `{name}`, of which lower is better, expected scores of which higher is better; \
@@ -107,8 +111,14 @@ impl Combination {
     /// Its value, from those of the scores before it.
     pub fn value(&self, values: &[f64]) -> f64 {
         match &self.how {
-            How::WeightedSum(terms) => terms.iter().map(|&(index, weight)| weight * values[index]).sum(),
-            How::Minimum(of) => of.iter().map(|&index| values[index]).fold(f64::INFINITY, f64::min),
+            How::WeightedSum(terms) => terms
+                .iter()
+                .map(|&(index, weight)| weight * values[index])
+                .sum(),
+            How::Minimum(of) => of
+                .iter()
+                .map(|&index| values[index])
+                .fold(f64::INFINITY, f64::min),
         }
     }
 
@@ -116,7 +126,9 @@ impl Combination {
     pub fn signature(&self, scores: &[Score]) -> String {
         match &self.how {
             How::WeightedSum(terms) => {
-                let terms = terms.iter().map(|(index, weight)| format!("{weight}*{}", scores[*index].name));
+                let terms = terms
+                    .iter()
+                    .map(|(index, weight)| format!("{weight}*{}", scores[*index].name));
                 format!("weighted_sum|of:{}", terms.collect::<Vec<_>>().join(","))
             }
             How::Minimum(of) => {
@@ -162,15 +174,22 @@ mod tests {
         assert_eq!(score.direction, Direction::Maximize);
         assert_eq!(score.range, Some((-3.0, 2.5)));
         assert_eq!(sum.value(&[0.7, 0.5, -0.25, 0.125]), 0.25 - 0.5 - 0.125);
-        assert_eq!(sum.signature(&scores()), "weighted_sum|of:0.5*f1,2*matthews,-1*ece");
-        let (_, score) = Combination::weighted_sum("x", vec![(0, 1.0), (3, 1.0)], &scores()).unwrap();
+        assert_eq!(
+            sum.signature(&scores()),
+            "weighted_sum|of:0.5*f1,2*matthews,-1*ece"
+        );
+        let (_, score) =
+            Combination::weighted_sum("x", vec![(0, 1.0), (3, 1.0)], &scores()).unwrap();
         assert_eq!((score.direction, score.range), (Direction::Minimize, None));
     }
 
     #[test]
     fn a_minimum_is_bounded_by_the_lowest_bounds() {
         let (minimum, score) = Combination::minimum("floor", vec![1, 2], &scores()).unwrap();
-        assert_eq!((score.direction, score.range), (Direction::Maximize, Some((-1.0, 1.0))));
+        assert_eq!(
+            (score.direction, score.range),
+            (Direction::Maximize, Some((-1.0, 1.0)))
+        );
         assert_eq!(minimum.value(&[9.0, 0.5, -0.25, 0.0]), -0.25);
         assert_eq!(minimum.signature(&scores()), "minimum|of:f1,matthews");
     }
@@ -183,6 +202,9 @@ mod tests {
         assert!(sum(vec![(1, f64::NAN)]).contains("the weight NaN"));
         assert!(sum(Vec::new()).contains("found nothing"));
         let minimum = Combination::minimum("x", vec![1, 3], &scores()).unwrap_err();
-        assert!(minimum.contains("found `ece`") && minimum.contains("{ ece: -1 }"), "{minimum}");
+        assert!(
+            minimum.contains("found `ece`") && minimum.contains("{ ece: -1 }"),
+            "{minimum}"
+        );
     }
 }

@@ -19,29 +19,32 @@ impl Groups {
     pub fn of(examples: &Table<'_>, by: &str) -> Result<Self, Failure> {
         let fault = |what: String| Failure::input("metric::group", format!("column `{by}`"), what);
         let column = examples.column(by).map_err(|error| {
-            fault(error.message).hint("`fields.group` of the data names the column that examples are grouped by")
+            fault(error.message)
+                .hint("`fields.group` of the data names the column that examples are grouped by")
         })?;
         match column.values() {
             Values::Texts { .. } => {
                 let texts = examples.texts(by).map_err(|error| fault(error.message))?;
-                Ok(Self::named(texts, |text| (*text).to_owned()))
+                Ok(Self::named(&texts.collect::<Vec<_>>()))
             }
             Values::Integers(_) => {
-                let integers = examples.integers(by).map_err(|error| fault(error.message))?;
-                Ok(Self::named(integers.iter(), |integer| integer.to_string()))
+                let integers = examples.integers(by);
+                Ok(Self::named(integers.map_err(|error| fault(error.message))?))
             }
-            _ => Err(fault("found numbers, expected texts or integers".to_owned())),
+            _ => Err(fault(
+                "found numbers, expected texts or integers".to_owned(),
+            )),
         }
     }
 
-    fn named<K: Ord>(keys: impl Iterator<Item = K> + Clone, name: impl Fn(&K) -> String) -> Self {
-        let mut positions: BTreeMap<K, u32> = keys.clone().map(|key| (key, 0)).collect();
+    fn named<K: Ord + ToString>(keys: &[K]) -> Self {
+        let mut positions: BTreeMap<&K, u32> = keys.iter().map(|key| (key, 0)).collect();
         for (next, position) in positions.values_mut().enumerate() {
             *position = next as u32;
         }
         Self {
-            names: positions.keys().map(name).collect(),
-            of_row: keys.map(|key| positions[&key]).collect(),
+            names: positions.keys().map(ToString::to_string).collect(),
+            of_row: keys.iter().map(|key| positions[key]).collect(),
         }
     }
 
@@ -55,7 +58,11 @@ impl Groups {
         for &row in rows {
             members[self.of_row[row as usize] as usize].push(row);
         }
-        let present = self.names.iter().zip(members).filter(|(_, rows)| !rows.is_empty());
+        let present = self
+            .names
+            .iter()
+            .zip(members)
+            .filter(|(_, rows)| !rows.is_empty());
         let scored = present.map(|(name, rows)| {
             let values = score(&rows).map_err(|failure| Failure {
                 place: format!("{}, group `{name}`", failure.place),
@@ -80,7 +87,9 @@ pub fn worst(metric: &OpenMetric, groups: &[GroupScores]) -> Vec<f64> {
             Direction::Maximize => f64::min,
             Direction::Minimize => f64::max,
         };
-        values.reduce(pick).expect("a table that was scored has a row, and so a group")
+        values
+            .reduce(pick)
+            .expect("a table that was scored has a row, and so a group")
     });
     worst.collect()
 }
@@ -100,17 +109,32 @@ mod tests {
         let count = |rows: &[u32]| Ok(vec![rows.len() as f64]);
         let names = |by: &str, rows: &[u32]| -> Vec<(String, usize)> {
             let groups = Groups::of(&table, by).unwrap().scores(rows, count).unwrap();
-            groups.into_iter().map(|group| (group.name, group.examples)).collect()
+            groups
+                .into_iter()
+                .map(|group| (group.name, group.examples))
+                .collect()
         };
         let all: &[u32] = &[0, 1, 2, 3];
         let named = |pairs: &[(&str, usize)]| -> Vec<(String, usize)> {
-            pairs.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect()
+            pairs
+                .iter()
+                .map(|(name, rows)| ((*name).to_owned(), *rows))
+                .collect()
         };
-        assert_eq!(names(column::GROUP, all), named(&[("a", 1), ("b", 2), ("c", 1)]));
-        assert_eq!(names(column::LABEL, all), named(&[("-1", 1), ("9", 1), ("10", 2)]));
+        assert_eq!(
+            names(column::GROUP, all),
+            named(&[("a", 1), ("b", 2), ("c", 1)])
+        );
+        assert_eq!(
+            names(column::LABEL, all),
+            named(&[("-1", 1), ("9", 1), ("10", 2)])
+        );
         assert_eq!(names(column::GROUP, &[2, 2, 2]), named(&[("b", 3)]));
         for by in ["region", column::VALUE] {
-            assert_eq!(Groups::of(&table, by).err().map(|e| e.code), Some("metric::group"));
+            assert_eq!(
+                Groups::of(&table, by).err().map(|e| e.code),
+                Some("metric::group")
+            );
         }
     }
 }

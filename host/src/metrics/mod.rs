@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use combine::Combination;
+pub use groups::Groups;
 pub use open::open;
 pub use resample::Resampler;
 
 use crate::diagnostics::Failure;
 use crate::stages::objectives::Score;
-use groups::{Groups, worst};
+use groups::worst;
 
 /// One number per score of the run: the loss first, where there is one, then the metrics in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,7 +133,8 @@ impl Metrics {
                     let mut signature = basis.scores.signature.clone();
                     if let (Some(by), Some(groups)) = (&metric.by, &basis.groups) {
                         let rows: Vec<u32> = (0..examples.rows() as u32).collect();
-                        let of_groups = groups.scores(&rows, |rows| basis.of(metric, examples, rows))?;
+                        let of_groups =
+                            groups.scores(&rows, |rows| basis.of(metric, examples, rows))?;
                         values.extend(worst(metric, &of_groups));
                         signature.push_str(&format!("|worst by:{by}"));
                         grouped.push(Grouped {
@@ -230,7 +232,11 @@ impl Basis {
     /// The scores as means over some rows, if all of them are such means.
     fn means(&self, metric: &OpenMetric, rows: &[u32]) -> Option<Vec<f64>> {
         let means = metric.scores.iter().map(|(name, _)| {
-            let values = self.scores.per_example.iter().find(|(other, _)| other == name);
+            let values = self
+                .scores
+                .per_example
+                .iter()
+                .find(|(other, _)| other == name);
             let (_, values) = values?;
             let sum: f64 = rows.iter().map(|&row| values[row as usize]).sum();
             Some(sum / rows.len() as f64)

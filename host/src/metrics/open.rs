@@ -33,17 +33,22 @@ pub fn open(
         let at = item(at, index);
         let (part, scores) = match entry {
             MetricConfig::Use(config) => open_metric(config, registry, context)?,
-            MetricConfig::Combine(config) => match combine(config, &at, &metrics.scores, document) {
-                Ok((combination, score)) => (Part::Combination(combination), vec![score]),
-                Err(problem) => {
-                    problems.push(*problem);
-                    continue;
+            MetricConfig::Combine(config) => {
+                match combine(config, &at, &metrics.scores, document) {
+                    Ok((combination, score)) => (Part::Combination(combination), vec![score]),
+                    Err(problem) => {
+                        problems.push(*problem);
+                        continue;
+                    }
                 }
-            },
+            }
         };
         for score in &scores {
             if metrics.scores.iter().any(|other| other.name == score.name) {
-                let message = format!("found a second score named `{}`, expected different names", score.name);
+                let message = format!(
+                    "found a second score named `{}`, expected different names",
+                    score.name
+                );
                 let problem = document.problem(&at, "config::name", message);
                 problems.push(problem.hint("give one of them another `name`"));
             }
@@ -73,7 +78,9 @@ fn open_metric(
         label: config.label().to_owned(),
         plugin: config.plugin.clone(),
         metric,
-        scores: own.map(|score| (score.name.clone(), score.direction)).collect(),
+        scores: own
+            .map(|score| (score.name.clone(), score.direction))
+            .collect(),
         by: config.by.clone(),
     };
     Ok((Part::Metric(open), scores))
@@ -88,7 +95,9 @@ fn named(config: &UseMetricConfig, descriptor: &Descriptor) -> Vec<Score> {
         _ => format!("{label}.{score}"),
     };
     let own = descriptor.scores.iter();
-    let mut scores: Vec<Score> = own.map(|score| Score::metric(name(&score.name), score)).collect();
+    let mut scores: Vec<Score> = own
+        .map(|score| Score::metric(name(&score.name), score))
+        .collect();
     if config.by.is_some() {
         let worst: Vec<Score> = scores
             .iter()
@@ -117,7 +126,10 @@ fn combine(
             let known = || scores.iter().map(|score| score.name.as_str());
             Box::new(problem.hint(match nearest(name, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("before it there are `{}`", known().collect::<Vec<_>>().join("`, `")),
+                None => format!(
+                    "before it there are `{}`",
+                    known().collect::<Vec<_>>().join("`, `")
+                ),
             }))
         })
     };
@@ -137,7 +149,9 @@ fn combine(
             let positions = positions.collect::<Result<_, _>>()?;
             Combination::minimum(&config.name, positions, scores)
         }
-        (Combine::WeightedSum, _) => Err("found a list, expected weights by name, such as `{ f1: 0.5 }`".to_owned()),
+        (Combine::WeightedSum, _) => {
+            Err("found a list, expected weights by name, such as `{ f1: 0.5 }`".to_owned())
+        }
         (Combine::Minimum, _) => Err("found weights, expected a list of names".to_owned()),
     };
     combined.map_err(|what| problem(&of, what))
