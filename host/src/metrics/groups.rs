@@ -37,7 +37,7 @@ impl Groups {
         }
     }
 
-    fn named<K: Ord + ToString>(keys: &[K]) -> Self {
+    fn named<K: Ord + std::fmt::Display>(keys: &[K]) -> Self {
         let mut positions: BTreeMap<&K, u32> = keys.iter().map(|key| (key, 0)).collect();
         for (next, position) in positions.values_mut().enumerate() {
             *position = next as u32;

@@ -62,15 +62,16 @@ pub fn parse<'a>(line: &'a [u8], group: &str) -> Result<Record<'a>, Fault> {
 fn reword(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
-    if error.is_data() {
-        return text
-            .replace("invalid type: ", "found ")
-            .replace("expected a sequence", "expected a list")
-            .replace("expected f64", "expected a number")
-            .replace("expected i64", "expected an integer")
-            .replace("invalid value: ", "found ");
+    let text = text
+        .replace("invalid type: ", "found ")
+        .replace("expected a sequence", "expected a list")
+        .replace("expected f64", "expected a number")
+        .replace("expected i64", "expected an integer")
+        .replace("invalid value: ", "found ");
+    match text.contains("found ") {
+        true => text,
+        false => format!("found no JSON object on one line: {text}"),
     }
-    format!("found no JSON object on one line: {text}")
 }
 
 /// Reads the object; knows the key of groups.
