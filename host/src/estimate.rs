@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bomf_plugin_api::{Context, ModelSpec, Table, TrainingSpec};
+use bomf_plugin_api::{ModelSpec, Table, TrainingSpec};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -126,7 +126,7 @@ impl Pace {
         let config = &plan.config;
         let plugin = &config.model.plugin;
         let fault = |error| Failure::plugin(plugin, &error);
-        let context = Context::new(plan.threads, config.seed);
+        let context = plan.context();
         let options = Value::Object(config.model.options.clone());
         let spec = ModelSpec::new(&plan.model_folder, plan.task.clone(), config.seed)
             .with_frozen_layers(frozen);

@@ -8,12 +8,14 @@ mod diagnostics;
 mod estimate;
 mod journal;
 mod memory;
+mod metrics;
 mod output;
 mod plan;
 mod progress;
 mod registry;
 mod report;
 mod run;
+mod score;
 mod stages;
 mod statistics;
 mod timing;
@@ -89,6 +91,9 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
             Ok(format!("{text}\n{}\n", report.display()))
         }
         Command::Validate(arguments) => validate(cli, arguments, progress),
+        Command::Score(arguments) => {
+            score::score(arguments, &discover(cli, &[], progress), progress)
+        }
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),
     }

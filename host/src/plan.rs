@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use bomf_plugin_api::{Context, Descriptor, Domain, Kind, Metric, Parameter, Scale, Task};
+use bomf_plugin_api::{Context, Domain, Kind, Parameter, Scale, Task};
 use serde_json::{Map, Value, json};
 
 use crate::assets;
 use crate::config::document::{Document, child, item};
 use crate::config::schema::{self, nearest};
 use crate::config::{
-    AxisConfig, ChooseConfig, ChooseRule, Config, Format, Loaded, MethodConfig, ScaleConfig,
-    TaskConfig, TuneConfig, WindowConfig,
+    AxisConfig, ChooseConfig, ChooseRule, Config, Format, Loaded, MethodConfig, MetricConfig,
+    ScaleConfig, TaskConfig, TuneConfig, WindowConfig,
 };
 use crate::data::{self, ResolvedFile, Splits};
 use crate::diagnostics::{Failure, Failures};
+use crate::metrics::{self, Groups, Metrics};
 use crate::registry::Registry;
-use crate::stages::bench::{Metrics, OpenMetric};
 use crate::stages::fuse::MethodPlan;
 use crate::stages::objectives::{Choice, Score};
 use crate::stages::test::TestPlan;
@@ -49,6 +49,13 @@ pub struct Plan {
     pub threads: usize,
 }
 
+impl Plan {
+    /// What everything that a plugin makes for this plan is given.
+    pub fn context(&self) -> Context {
+        context(self.threads, self.config.seed)
+    }
+}
+
 /// Resolves a configuration. Assets that are not in the cache are fetched.
 ///
 /// # Errors
@@ -71,8 +78,16 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
     let threads = config
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    let context = Context::new(threads, config.seed);
-    let metrics = open_metrics(&config, registry, &context)?;
+    let context = context(threads, config.seed);
+    let loss = vec![Score::loss()];
+    let metrics = metrics::open(
+        &config.metrics,
+        "metrics",
+        loss,
+        &document,
+        registry,
+        &context,
+    )?;
     let objectives = objectives(&config, &document, metrics.scores())?;
     let choice = choice(&config, &document, metrics.scores())?;
     let folder = document.path().parent().unwrap_or(Path::new("")).to_owned();
@@ -85,6 +100,7 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         &resolve_file,
         config.seed,
     )?;
+    check_groups(&metrics, &splits, &document)?;
     let task = match &config.model.task {
         TaskConfig::Classification { labels } => Task::Classification {
             labels: labels.clone(),
@@ -120,10 +136,13 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
 }
 
 /// Gathers what is wrong with the names of plugins and with their options.
-struct Names<'a> {
-    registry: &'a Registry,
-    document: &'a Document,
-    problems: Vec<Failure>,
+pub struct Names<'a> {
+    /// The plugins.
+    pub registry: &'a Registry,
+    /// Where the names stand.
+    pub document: &'a Document,
+    /// What was found.
+    pub problems: Vec<Failure>,
 }
 
 impl Names<'_> {
@@ -134,14 +153,7 @@ impl Names<'_> {
             &config.model.options,
             "model",
         );
-        for (index, metric) in config.metrics.iter().enumerate() {
-            self.plugin(
-                Kind::Metric,
-                &metric.plugin,
-                &metric.options,
-                &item("metrics", index),
-            );
-        }
+        self.metrics(&config.metrics, "metrics");
         if let Some(tune) = &config.tune {
             self.plugin(
                 Kind::Optimizer,
@@ -159,6 +171,20 @@ impl Names<'_> {
         for (index, method) in config.fuse.methods.iter().enumerate() {
             let at = item("fuse.methods", index);
             self.plugin(Kind::Optimizer, &method.plugin, &method.options, &at);
+        }
+    }
+
+    /// Looks at the metrics of the list at a path.
+    pub fn metrics(&mut self, metrics: &[MetricConfig], at: &str) {
+        for (index, metric) in metrics.iter().enumerate() {
+            if let Some(metric) = metric.as_use() {
+                self.plugin(
+                    Kind::Metric,
+                    &metric.plugin,
+                    &metric.options,
+                    &item(at, index),
+                );
+            }
         }
     }
 
@@ -195,47 +221,37 @@ impl Names<'_> {
     }
 }
 
-fn open_metrics(
-    config: &Config,
-    registry: &Registry,
-    context: &Context,
-) -> Result<Metrics, Failures> {
-    let mut scores = vec![Score::loss()];
-    let mut open = Vec::new();
-    for metric in &config.metrics {
-        let opened: Box<dyn Metric> = registry.metric(
-            &metric.plugin,
-            &Value::Object(metric.options.clone()),
-            context,
-        )?;
-        let (_, descriptor) = registry
-            .find(Kind::Metric, &metric.plugin)
-            .expect("checked before");
-        let label = metric.name.as_deref().unwrap_or(&metric.plugin);
-        scores.extend(score_names(label, descriptor));
-        open.push(OpenMetric {
-            plugin: metric.plugin.clone(),
-            metric: opened,
-            scores: descriptor
-                .scores
-                .iter()
-                .map(|score| score.name.clone())
-                .collect(),
-        });
+/// What everything that a plugin makes is given.
+pub fn context(threads: usize, seed: u64) -> Context {
+    let context = Context::new(threads, seed);
+    match assets::cache() {
+        Ok(folder) => context.with_cache(folder),
+        // A plugin that needs a cache says so itself.
+        Err(_) => context,
     }
-    Ok(Metrics::new(open, scores))
 }
 
-/// A metric with one score gives it its own name; the scores of others are called `metric.score`.
-fn score_names(label: &str, descriptor: &Descriptor) -> Vec<Score> {
-    let named = descriptor.scores.iter().map(|score| {
-        let name = match descriptor.scores.len() {
-            1 => label.to_owned(),
-            _ => format!("{label}.{}", score.name),
-        };
-        Score::metric(name, score)
-    });
-    named.collect()
+/// Refuses metrics that are grouped by a column that the data does not have.
+fn check_groups(metrics: &Metrics, splits: &Splits, document: &Document) -> Result<(), Failures> {
+    let mut problems = Vec::new();
+    for (index, by) in metrics.grouped_by() {
+        let at = child(&item("metrics", index), "by");
+        for split in [&splits.validation, &splits.test] {
+            let Err(failure) = Groups::of(split, by) else {
+                continue;
+            };
+            let problem = document.problem(&at, failure.code, failure.message);
+            problems.push(match failure.hint {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
+            break;
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failures(problems)),
+    }
 }
 
 /// Positions of each method's objectives among the scores.

@@ -13,6 +13,7 @@ use crate::data::DataFacts;
 use crate::diagnostics::Failure;
 use crate::journal::file;
 use crate::memory;
+use crate::metrics::Grouped;
 use crate::output;
 use crate::plan::Plan;
 use crate::registry::Registry;
@@ -122,6 +123,8 @@ impl Report {
         // Writing to a String cannot fail.
         let _ = self.head(&mut text);
         self.methods_table(&mut text);
+        self.groups_tables(&mut text);
+        self.signatures_table(&mut text);
         self.tuning_table(&mut text);
         self.trajectory_table(&mut text);
         self.coefficients_table(&mut text);
@@ -219,8 +222,13 @@ impl Report {
         let _ = writeln!(
             text,
             "\nIn brackets: {confidence:.0} % bootstrap intervals over the test examples ({} resamples), paired where two \
-             methods are compared. The chosen method is the best on the validation split.\n",
-            self.config.test.resamples
+             methods are compared. The chosen method is the best on the validation split.{}\n",
+            self.config.test.resamples,
+            match self.test.first().map_or(0, |result| result.redrawn) {
+                0 => String::new(),
+                count =>
+                    format!(" {count} resamples on which a metric is not defined were drawn again."),
+            }
         );
         let known: Vec<String> = self
             .correlation
@@ -234,6 +242,61 @@ impl Report {
                 known.join(", ")
             );
         }
+    }
+
+    /// The first score of every metric with groups, group by group, for every method.
+    fn groups_tables(&self, text: &mut String) {
+        let Some(first) = self.test.first() else {
+            return;
+        };
+        for (position, grouped) in first.groups.iter().enumerate() {
+            let Grouped {
+                metric,
+                by,
+                scores,
+                groups,
+            } = grouped;
+            let name = match &scores[..] {
+                [first, _, ..] => format!("{metric}.{first}"),
+                _ => metric.clone(),
+            };
+            let _ = writeln!(text, "## {name} by {by} (test split)\n");
+            let mut header = vec![by.clone(), "examples".to_owned()];
+            header.extend(self.test.iter().map(|result| result.name.clone()));
+            let rows = groups.iter().enumerate().map(|(index, group)| {
+                let mut row = vec![group.name.clone(), group.examples.to_string()];
+                let values = self.test.iter().map(|result| {
+                    let values = &result.groups[position].groups[index].values;
+                    values
+                        .first()
+                        .map_or(String::new(), |value| format!("{value:.4}"))
+                });
+                row.extend(values);
+                row
+            });
+            let rows: Vec<Vec<String>> = rows.collect();
+            table(text, &header, &rows);
+            text.push('\n');
+        }
+    }
+
+    /// How every score was computed.
+    fn signatures_table(&self, text: &mut String) {
+        let Some(first) = self.test.first() else {
+            return;
+        };
+        text.push_str("## How the scores were computed\n\n");
+        let header = ["score".to_owned(), "signature".to_owned()];
+        // A bar would end the cell.
+        let cell = |signature: &Value| {
+            format!("`{}`", signature.as_str().unwrap_or("")).replace('|', "\\|")
+        };
+        let rows = first.signatures.iter();
+        let rows: Vec<Vec<String>> = rows
+            .map(|(name, signature)| vec![name.clone(), cell(signature)])
+            .collect();
+        table(text, &header, &rows);
+        text.push('\n');
     }
 
     fn tuning_table(&self, text: &mut String) {
@@ -429,7 +492,7 @@ pub fn plugins(plan: &Plan, registry: &Registry) -> Value {
         config
             .metrics
             .iter()
-            .map(|metric| (Kind::Metric, &metric.plugin)),
+            .filter_map(|metric| Some((Kind::Metric, &metric.as_use()?.plugin))),
     );
     used.extend(
         config

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{Context, Kind, ModelInfo, ModelSpec, Objective};
+use bomf_plugin_api::{Kind, ModelInfo, ModelSpec, Objective};
 use serde_json::{Map, Value, json};
 
 use crate::cli::RunArguments;
-use crate::config::{self, Config};
+use crate::config::{self, Config, MetricConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::journal::{Journal, file};
 use crate::output;
@@ -57,7 +57,7 @@ pub fn run(
     let trained = train(&plan, &run, tuning.as_ref(), &mut bench)?;
     let members = trajectory::members(&run, &trained, bench.model())?;
     let fuser = &plan.config.fuse.fuser;
-    let context = Context::new(plan.threads, plan.config.seed);
+    let context = plan.context();
     let engine = registry.fuser(
         &fuser.plugin,
         &Value::Object(fuser.options.clone()),
@@ -160,7 +160,9 @@ fn decisive(config: &Config, registry: &Registry) -> Config {
     let model = &mut config.model;
     strip(Kind::Model, &model.plugin, &mut model.options);
     for metric in &mut config.metrics {
-        strip(Kind::Metric, &metric.plugin, &mut metric.options);
+        if let MetricConfig::Use(metric) = metric {
+            strip(Kind::Metric, &metric.plugin, &mut metric.options);
+        }
     }
     if let Some(tune) = &mut config.tune {
         strip(
@@ -229,7 +231,7 @@ fn open_bench<'a>(
     freeze_layers: Option<u32>,
 ) -> Result<Bench<'a>, Failure> {
     let model = &plan.config.model;
-    let context = Context::new(plan.threads, plan.config.seed);
+    let context = plan.context();
     let backend = registry.model(
         &model.plugin,
         &Value::Object(model.options.clone()),
@@ -268,7 +270,7 @@ fn tune<'a>(
     let (Some(tune_plan), Some(tune_config)) = (&plan.tune, &plan.config.tune) else {
         return Ok(None);
     };
-    let context = Context::new(plan.threads, plan.config.seed);
+    let context = plan.context();
     let optimizer = registry.optimizer(&tune_plan.optimizer, &tune_plan.options, &context)?;
     let proxy = tune_config.proxy.freeze_layers;
     // The trajectory's own model serves where it is the proxy.
@@ -316,7 +318,7 @@ fn objectives(plan: &Plan, trained: &Trajectory) -> Vec<Objective> {
 }
 
 /// The members themselves were evaluated while the trajectory was trained.
-fn known_members(trained: &Trajectory) -> HashMap<Vec<u64>, crate::stages::bench::Evaluation> {
+fn known_members(trained: &Trajectory) -> HashMap<Vec<u64>, crate::metrics::Evaluation> {
     let count = trained.window.members.len();
     let members = trained.members().enumerate();
     let known = members.map(|(index, member)| {
@@ -333,7 +335,7 @@ fn fuse_all(
     workshop: &mut Workshop<'_, '_>,
     objectives: &[Objective],
 ) -> Result<Vec<MethodResult>, Failure> {
-    let context = Context::new(plan.threads, plan.config.seed);
+    let context = plan.context();
     let mut results = Vec::new();
     for method in &plan.methods {
         let optimizer = registry.optimizer(&method.optimizer, &method.options, &context)?;

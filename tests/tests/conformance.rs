@@ -70,6 +70,28 @@ fn metrics_for_classification_keep_their_promises() {
 }
 
 #[test]
+fn metrics_of_numbers_and_losses_keep_their_promises() {
+    let numbers = Table::new(3)
+        .with_numbers(column::VALUE, vec![0.5, -1.0, 3.0])
+        .and_then(|table| table.with_numbers(column::PREDICTED_VALUE, vec![0.75, -2.0, 1.0]))
+        .unwrap();
+    let losses = Table::new(3)
+        .with_numbers(column::LOSS, vec![0.5, 2.0, 1.0])
+        .and_then(|table| table.with_integers(column::TOKENS, vec![3, 8, 1]))
+        .and_then(|table| table.with_integers(column::RIGHT_TOKENS, vec![2, 1, 0]))
+        .unwrap();
+    for (plugin, examples) in [("metric-regression", numbers), ("metric-loss", losses)] {
+        let library = open(plugin);
+        let all = library.manifest().unwrap();
+        for name in names(&library, Kind::Metric) {
+            let metric = library.metric(&name, "{}", &context()).unwrap();
+            let descriptor = manifest::descriptor(&all, Kind::Metric, &name);
+            testkit::metric::conformance(&*metric, descriptor, &examples);
+        }
+    }
+}
+
+#[test]
 fn metrics_of_texts_keep_their_promises() {
     let texts = ["the child sat", "a kid, walking", "", "안녕 the\ncat"];
     let references = ["A kid sat.", "kids walk", "nothing", "the cat 안녕"];

@@ -2,6 +2,7 @@
 
 mod log;
 pub mod plugins;
+pub mod score;
 pub mod validate;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ Examples:
   bomf run configs/movie-reviews.yaml --resume      go on with the last run of that name
   bomf run my.yaml --set trajectory.epochs=6        change one value
   bomf validate my.yaml                             check everything, run nothing
+  bomf score accuracy f1 --examples answers.jsonl   score predictions, without a run
   bomf plugins list                                 what can be named in `use:`
   bomf plugins show gp                              options of a plugin, with defaults
 
@@ -58,6 +60,8 @@ pub enum Command {
     Run(RunArguments),
     /// Check a configuration, its plugins and its data, and estimate time, memory and disk from a few steps on a sample.
     Validate(ConfigArguments),
+    /// Score predictions that stand in a file, with the metrics alone.
+    Score(score::ScoreArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]
     Plugins(PluginsCommand),

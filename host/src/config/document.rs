@@ -155,9 +155,7 @@ impl Document {
         let (key, text) = set
             .split_once('=')
             .ok_or_else(|| fault("found no `=`, expected key.path=value".into()))?;
-        let parsed: serde_yaml::Value =
-            serde_yaml::from_str(text).map_err(|error| fault(error.to_string()))?;
-        let value = to_json(parsed, &mut 0).map_err(fault)?;
+        let value = value(text).map_err(fault)?;
         let steps =
             steps(key).ok_or_else(|| fault(format!("found `{key}`, expected a key path")))?;
         let mut target = &mut self.value;
@@ -178,6 +176,13 @@ impl Document {
         self.set.push(key.to_owned());
         Ok(())
     }
+}
+
+/// A value as it stands behind `=` on the command line.
+pub fn value(text: &str) -> Result<Value, String> {
+    let parsed: serde_yaml::Value =
+        serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    to_json(parsed, &mut 0)
 }
 
 /// `a.b` below a path, or an item of a list.

@@ -103,7 +103,7 @@ impl Walk<'_> {
                     && discriminated(self.root, option, value)
             })
             .collect();
-        match alike[..] {
+        match nearest_of(self.root, &alike, value)[..] {
             [only] => self.value(only, value, at),
             _ => {
                 let kinds: Vec<String> = options
@@ -210,6 +210,20 @@ impl Walk<'_> {
         };
         self.problems.push(failure.hint(hint));
     }
+}
+
+/// Of several alternatives those that ask for the most of the keys that a section has.
+fn nearest_of<'a>(root: &Value, options: &[&'a Value], value: &Value) -> Vec<&'a Value> {
+    let hits = |option: &Value| {
+        let required = resolve(root, option)
+            .get("required")
+            .and_then(Value::as_array);
+        let names = required.into_iter().flatten().filter_map(Value::as_str);
+        names.filter(|name| value.get(name).is_some()).count()
+    };
+    let most = options.iter().map(|option| hits(option)).max();
+    let nearest = options.iter().filter(|option| Some(hits(option)) == most);
+    nearest.copied().collect()
 }
 
 /// For variants that name their kind in a constant property: whether it is this value's.

@@ -160,7 +160,7 @@ impl Check<'_> {
             .config
             .metrics
             .iter()
-            .map(|m| m.name.as_deref().unwrap_or(&m.plugin))
+            .map(|metric| metric.label())
             .collect();
         let methods: Vec<&str> = self
             .config
@@ -261,12 +261,12 @@ impl Check<'_> {
     fn objectives(&mut self) {
         // Metrics with several scores have names of the form `metric.score`, which the plan checks.
         let mut known = vec!["loss".to_owned()];
-        known.extend(
-            self.config
-                .metrics
-                .iter()
-                .map(|m| m.name.clone().unwrap_or_else(|| m.plugin.clone())),
-        );
+        for metric in &self.config.metrics {
+            known.push(metric.label().to_owned());
+            if metric.as_use().is_some_and(|metric| metric.by.is_some()) {
+                known.push(format!("{}_worst", metric.label()));
+            }
+        }
         let is_known = |name: &str| {
             known
                 .iter()

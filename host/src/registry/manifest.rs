@@ -86,10 +86,23 @@ pub(super) fn write(manifest: &PackedManifest) -> Result<String, String> {
     {
         provided["options"] = Value::String(provided["options"].to_string());
     }
+    drop_nulls(&mut value);
     let text = toml::to_string_pretty(&value).map_err(|error| error.to_string())?;
     Ok(format!(
         "# Written by `bomf plugins pack` from the library itself.\n{text}"
     ))
+}
+
+/// TOML knows no null: what is not there (the range of an unbounded score) is left out.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 fn check(path: &Path, manifest: &PackedManifest) -> Result<(), Fault> {
@@ -142,14 +155,17 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bomf_plugin_api::{Descriptor, Kind, Library};
+    use bomf_plugin_api::{Descriptor, Kind, Library, ScoreDescriptor};
 
     use super::*;
 
     #[test]
     fn a_manifest_survives_its_file() {
         let mut manifest = Library::new("metric-x", "1.2.3", "MIT").manifest().clone();
-        let mut descriptor = Descriptor::new(Kind::Metric, "x", "an \"x\"\nwith lines").alias("y");
+        let mut descriptor = Descriptor::new(Kind::Metric, "x", "an \"x\"\nwith lines")
+            .alias("y")
+            .score(ScoreDescriptor::minimize("unbounded", 0.0, f64::INFINITY))
+            .score(ScoreDescriptor::maximize("bounded", 0.0, 1.0));
         descriptor.options = serde_json::json!({"properties": {"a": {"default": null}}});
         manifest.provides.push(descriptor);
         let packed = PackedManifest {

@@ -3,102 +3,18 @@
 use std::sync::Arc;
 
 use bomf_plugin_api::{
-    ByteOwner, Dtype, FuserSession, Member, Metric, Model, Predictions, Scores, SharedBytes, Table,
-    Tensor, TensorMut, TensorSpec, Training, TrainingReport,
+    ByteOwner, Dtype, FuserSession, Member, Model, Predictions, SharedBytes, Table, Tensor,
+    TensorMut, TensorSpec, Training, TrainingReport,
 };
-use serde::{Deserialize, Serialize};
 
 use super::Run;
-use super::objectives::Score;
 use crate::diagnostics::Failure;
+use crate::metrics::{Evaluation, Metrics};
 use crate::progress::Stage;
 use crate::timing::{Category, Timing};
 
 /// Steps of a training between two looks at the user.
 const STEPS_AT_ONCE: u64 = 8;
-
-/// One number per score of the run: the loss first, then the metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// In the order of [`Metrics::scores`].
-    pub values: Vec<f64>,
-}
-
-/// A metric that is open, and the names under which the run knows its scores.
-pub struct OpenMetric {
-    /// What messages call it.
-    pub plugin: String,
-    /// The metric.
-    pub metric: Box<dyn Metric>,
-    /// Names of its scores in its own words, in the order of the run's.
-    pub scores: Vec<String>,
-}
-
-/// The metrics of a run.
-pub struct Metrics {
-    open: Vec<OpenMetric>,
-    scores: Vec<Score>,
-}
-
-impl Metrics {
-    /// `scores` holds the loss, then those of each metric.
-    pub fn new(open: Vec<OpenMetric>, scores: Vec<Score>) -> Self {
-        Self { open, scores }
-    }
-
-    /// The loss, then the metrics' scores.
-    pub fn scores(&self) -> &[Score] {
-        &self.scores
-    }
-
-    /// Scores predictions that stand beside their examples.
-    pub fn evaluate(
-        &self,
-        examples: &Table<'_>,
-        mean_loss: Option<f64>,
-    ) -> Result<Evaluation, Failure> {
-        let (evaluation, _) = self.evaluate_with_signatures(examples, mean_loss)?;
-        Ok(evaluation)
-    }
-
-    /// Scores predictions, and says how each metric was computed.
-    pub fn evaluate_with_signatures(
-        &self,
-        examples: &Table<'_>,
-        mean_loss: Option<f64>,
-    ) -> Result<(Evaluation, Vec<String>), Failure> {
-        let loss = mean_loss.ok_or_else(|| {
-            Failure::run(
-                "model::no_loss",
-                "the model",
-                "found no loss, expected one: the split has labels",
-            )
-        })?;
-        let (mut values, mut signatures) = (vec![loss], Vec::new());
-        for open in &self.open {
-            let scores = open
-                .metric
-                .score(examples)
-                .map_err(|e| Failure::plugin(&open.plugin, &e))?;
-            for name in &open.scores {
-                values.push(finite(&scores, name, &open.plugin)?);
-            }
-            signatures.push(scores.signature);
-        }
-        Ok((Evaluation { values }, signatures))
-    }
-}
-
-fn finite(scores: &Scores, name: &str, plugin: &str) -> Result<f64, Failure> {
-    match scores.get(name) {
-        Some(value) if value.is_finite() => Ok(value),
-        found => Err(Failure::run(
-            "metric::value",
-            plugin,
-            format!("score `{name}`: found {found:?}, expected a finite number"),
-        )),
-    }
-}
 
 /// A model with its splits.
 pub struct Bench<'a> {

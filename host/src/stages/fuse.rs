@@ -12,12 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bench::{Bench, Evaluation, Fusion, WeightsBuffer};
+use super::bench::{Bench, Fusion, WeightsBuffer};
 use super::objectives::{Choice, Score, choose};
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
 use crate::diagnostics::Failure;
+use crate::metrics::Evaluation;
 use crate::timing::Category;
 
 /// One way to get from the members to one model.

@@ -11,9 +11,9 @@ pub mod window;
 
 use crate::diagnostics::Failure;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::timing::Timing;
-use bench::Metrics;
 
 /// Name of the training split.
 pub const TRAIN: &str = "train";

@@ -5,12 +5,13 @@ use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::TEST;
-use super::bench::{Evaluation, Metrics};
 use super::fuse::{MethodResult, Workshop};
 use super::trajectory::describe;
 use crate::diagnostics::Failure;
+use crate::metrics::{Evaluation, Grouped, Measured, Resampler};
 use crate::statistics::{Interval, percentile_interval};
 use crate::timing::Category;
 
@@ -34,8 +35,12 @@ pub struct TestResult {
     pub intervals: Vec<Interval>,
     /// Difference to the baseline and its paired bootstrap interval, per score; `None` for the baseline itself.
     pub differences: Option<Vec<(f64, Interval)>>,
-    /// How each metric was computed.
-    pub signatures: Vec<String>,
+    /// How each metric and each combination was computed, by its name.
+    pub signatures: Map<String, Value>,
+    /// The scores of every group, for the metrics that have a `by`.
+    pub groups: Vec<Grouped>,
+    /// Resamples that were drawn again, since a metric of one of the methods is not defined on them.
+    pub redrawn: usize,
 }
 
 /// Predicts the test split once per method, and compares all methods with the baseline on the same resamples.
@@ -50,21 +55,20 @@ pub fn test(
     let run = workshop.run;
     let progress = run.progress.stage("test", methods.len() as u64);
     let mut predictions = Vec::new();
-    let mut measured: Vec<(Evaluation, Vec<String>)> = Vec::new();
+    let mut measured: Vec<Measured> = Vec::new();
     for method in methods {
         run.check_stop()?;
         let predicted = predict(workshop, method)?;
         let examples = workshop.bench.beside(TEST, &predicted)?;
         let scored = run.timing.measure(Category::Metrics, || {
-            run.metrics
-                .evaluate_with_signatures(&examples, predicted.mean_loss)
+            run.metrics.measure(&examples, predicted.mean_loss)
         })?;
         progress.advance(
             1,
             &format!(
                 "{}: {}",
                 method.name,
-                describe(run.metrics.scores(), &scored.0)
+                describe(run.metrics.scores(), &scored.evaluation)
             ),
         );
         predictions.push(predicted);
@@ -99,56 +103,86 @@ fn predict(workshop: &mut Workshop<'_, '_>, method: &MethodResult) -> Result<Pre
     Ok(Predictions::new(table, mean_loss))
 }
 
-/// Scores of every method on every resample: `[methods][resamples][scores]`. All methods see the same resamples.
+/// Scores of every method on every resample.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Resampled {
+    /// `[methods][resamples][scores]`. All methods see the same resamples.
+    scores: Vec<Vec<Vec<f64>>>,
+    /// How many resamples were drawn again, since a metric of one of the methods is not defined on them.
+    redrawn: usize,
+}
+
+/// Draws until there are so many resamples on which all metrics of all methods are defined.
 fn resample(
     workshop: &Workshop<'_, '_>,
     predictions: &[Predictions],
     resamples: usize,
-) -> Result<Vec<Vec<Vec<f64>>>, Failure> {
+) -> Result<Resampled, Failure> {
     let run = workshop.run;
-    predictions
-        .iter()
-        .map(|predicted| {
-            let examples = workshop.bench.beside(TEST, predicted)?;
-            let mut random = ChaCha8Rng::seed_from_u64(run.seed);
-            (0..resamples)
-                .map(|_| {
-                    let rows = examples.rows() as u32;
-                    let drawn: Vec<u32> = (0..rows).map(|_| random.random_range(0..rows)).collect();
-                    scores_of(run.metrics, &examples, predicted, &drawn)
-                })
-                .collect()
-        })
-        .collect()
+    let resamplers = predictions.iter().map(|predicted| {
+        let examples = workshop.bench.beside(TEST, predicted)?;
+        Resampler::new(run.metrics, examples)
+    });
+    let resamplers: Vec<Resampler<'_>> = resamplers.collect::<Result<_, Failure>>()?;
+    let rows = workshop.bench.rows(TEST)? as u32;
+    let progress = run.progress.stage("bootstrap", resamples as u64);
+    let mut random = ChaCha8Rng::seed_from_u64(run.seed);
+    let mut scores = vec![Vec::with_capacity(resamples); predictions.len()];
+    let (mut redrawn, step) = (0, resamples.div_ceil(20));
+    for done in 0..resamples {
+        let of_all: Vec<Vec<f64>> = loop {
+            run.check_stop()?;
+            let drawn: Vec<u32> = (0..rows).map(|_| random.random_range(0..rows)).collect();
+            let scored = resamplers.iter().map(|resampler| resampler.scores(&drawn));
+            match scored.collect::<Result<_, Failure>>() {
+                Ok(scored) => break scored,
+                // Every other one may fail; beyond that an interval would say little of the test split.
+                Err(failure) if redrawn >= resamples => {
+                    return Err(undefined(done, redrawn, &failure));
+                }
+                Err(_) => redrawn += 1,
+            }
+        };
+        for (all, one) in scores.iter_mut().zip(of_all) {
+            all.push(one);
+        }
+        if (done + 1).is_multiple_of(step) || done + 1 == resamples {
+            progress.advance((done % step + 1) as u64, "");
+        }
+    }
+    progress.finish();
+    Ok(Resampled { scores, redrawn })
 }
 
-fn scores_of(
-    metrics: &Metrics,
-    examples: &bomf_plugin_api::Table<'_>,
-    predicted: &Predictions,
-    rows: &[u32],
-) -> Result<Vec<f64>, Failure> {
-    let losses = predicted.table.numbers(bomf_plugin_api::column::LOSS);
-    let losses = losses.map_err(|error| Failure::plugin("the model", &error))?;
-    let loss = rows.iter().map(|&row| losses[row as usize]).sum::<f64>() / rows.len() as f64;
-    Ok(metrics.evaluate(&examples.take(rows), Some(loss))?.values)
+fn undefined(done: usize, redrawn: usize, last: &Failure) -> Failure {
+    let tried = done + redrawn + 1;
+    Failure::run(
+        "test::undefined",
+        "test",
+        format!(
+            "found {done} of {tried} resamples on which the metrics are defined; the last: {last}"
+        ),
+    )
+    .hint("a larger test split, or groups and classes with more examples, makes them defined")
 }
 
 fn summarise(
     methods: &[MethodResult],
-    measured: Vec<(Evaluation, Vec<String>)>,
-    resampled: &[Vec<Vec<f64>>],
+    measured: Vec<Measured>,
+    resampled: &Resampled,
     baseline: Option<usize>,
     confidence: f64,
 ) -> Vec<TestResult> {
     let scores = measured
         .first()
-        .map_or(0, |(evaluation, _)| evaluation.values.len());
-    let column = |method: usize, score: usize| resampled[method].iter().map(move |row| row[score]);
-    let base = baseline.map(|position| measured[position].0.clone());
+        .map_or(0, |measured| measured.evaluation.values.len());
+    let column =
+        |method: usize, score: usize| resampled.scores[method].iter().map(move |row| row[score]);
+    let base = baseline.map(|position| measured[position].evaluation.clone());
     let results = methods.iter().zip(measured).enumerate();
     results
-        .map(|(position, (method, (evaluation, signatures)))| {
+        .map(|(position, (method, measured))| {
+            let evaluation = measured.evaluation;
             let intervals = (0..scores)
                 .map(|score| percentile_interval(column(position, score).collect(), confidence))
                 .collect();
@@ -169,7 +203,9 @@ fn summarise(
                 evaluation,
                 intervals,
                 differences,
-                signatures,
+                signatures: measured.signatures,
+                groups: measured.groups,
+                redrawn: resampled.redrawn,
             }
         })
         .collect()

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use bomf_plugin_api::{Hyperparameters, Member, Model, Training, TrainingSpec, TrainingState};
 use serde::{Deserialize, Serialize};
 
-use super::bench::{Bench, Evaluation, WeightsBuffer};
+use super::bench::{Bench, WeightsBuffer};
 use super::objectives::{Score, loss_of, metric_sum};
 use super::window::{self, Rule, Window};
 use super::{Run, TRAIN, VALIDATION};
 use crate::diagnostics::Failure;
+use crate::metrics::Evaluation;
 use crate::progress::Stage;
 use crate::timing::Category;
 use crate::weights;

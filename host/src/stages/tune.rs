@@ -7,13 +7,14 @@ use bomf_plugin_api::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::bench::{Bench, Evaluation, WeightsBuffer};
+use super::bench::{Bench, WeightsBuffer};
 use super::objectives::{loss_of, metric_sum};
 use super::study::Search;
 use super::trajectory::describe;
 use super::window::best_checkpoint;
 use super::{Run, TRAIN, VALIDATION};
 use crate::diagnostics::Failure;
+use crate::metrics::Evaluation;
 use crate::progress::Stage;
 
 /// What is searched, and how each point is tried.

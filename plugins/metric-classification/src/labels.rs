@@ -5,7 +5,8 @@ use bomf_plugin_api::{PluginError, Result, Table, Values, column};
 /// No task has more labels than this: a greater number is a fault in the data, and counting it would fill the memory.
 pub(crate) const MOST_LABELS: usize = 1 << 20;
 
-/// The number of labels of the task, if the predictions say it: the width of `predicted_scores`.
+/// The number of labels of the task, if the predictions say it: the width of `predicted_scores`, where a single score is
+/// that of label 1 of two.
 pub(crate) fn declared(examples: &Table<'_>) -> Result<Option<usize>> {
     let Some(scores) = examples.get(column::PREDICTED_SCORES) else {
         return Ok(None);
@@ -28,7 +29,7 @@ pub(crate) fn declared(examples: &Table<'_>) -> Result<Option<usize>> {
             column::PREDICTED_SCORES
         )));
     }
-    Ok(Some(first))
+    Ok(Some(if first == 1 { 2 } else { first }))
 }
 
 /// Refuses a split without an example: it has no score.

@@ -54,6 +54,20 @@ fn all_promises_of_a_metric_are_kept() {
         testkit::metric::conformance(&*metric, descriptor, &two);
         testkit::metric::conformance(&*metric, descriptor, &three);
     }
+    let scores = vec![0.7, 0.2, 0.1, 0.1, 0.3, 0.6, 0.5, 0.3, 0.2, 0.2, 0.4, 0.4];
+    let scored = with_scores(&[0, 1, 2, 1], 3, scores);
+    for (name, options) in [
+        ("auroc", "{}"),
+        ("auroc", r#"{"multi_class": "ovo", "average": "weighted"}"#),
+        ("brier", "{}"),
+        ("ece", r#"{"bins": 4}"#),
+    ] {
+        let descriptor = manifest::descriptor(library.manifest(), Kind::Metric, name);
+        let metric = library
+            .make_metric(name, options, &Context::default())
+            .unwrap();
+        testkit::metric::conformance(&*metric, descriptor, &scored);
+    }
 }
 
 #[test]
@@ -86,6 +100,127 @@ fn every_number_is_that_of_scikit_learn() {
         }
     }
     assert!(compared > 300, "{compared} numbers compared");
+}
+
+fn numbers(values: &Value) -> Vec<f64> {
+    let values = values.as_array().unwrap();
+    values.iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+fn with_scores(truth: &[i64], width: usize, scores: Vec<f64>) -> Table<'static> {
+    Table::new(truth.len())
+        .with_integers(column::LABEL, truth.to_vec())
+        .and_then(|table| table.with_number_rows(column::PREDICTED_SCORES, width, scores))
+        .unwrap()
+}
+
+#[test]
+fn every_number_from_scores_is_that_of_scikit_learn_and_torchmetrics() {
+    let golden: Value = serde_json::from_str(include_str!("../goldens/scores.json")).unwrap();
+    let mut compared = 0;
+    for split in golden["splits"].as_array().unwrap() {
+        let truth: Vec<i64> = numbers(&split["truth"]).iter().map(|x| *x as i64).collect();
+        let width = split["width"].as_u64().unwrap() as usize;
+        let scores = numbers(&split["scores"]);
+        let answers = scores.chunks(width).map(|row| {
+            let best = |a: usize, b: usize| if row[b] > row[a] { b } else { a };
+            (0..width).reduce(best).unwrap() as i64
+        });
+        let answers: Vec<i64> = answers.collect();
+        let table = with_scores(&truth, width, scores)
+            .with_integers(column::PREDICTED_LABEL, answers)
+            .unwrap();
+        for (key, expected) in split["expected"].as_object().unwrap() {
+            let options = match key.split(' ').collect::<Vec<_>>()[..] {
+                ["ece", bins] => format!(r#"{{"bins": {bins}}}"#),
+                [_, how, average] => {
+                    format!(r#"{{"multi_class": "{how}", "average": "{average}"}}"#)
+                }
+                _ => "{}".to_owned(),
+            };
+            let name = key.split(' ').next().unwrap();
+            let what = format!("{}: {key}", split["name"]);
+            let found = score(name, &options, &table);
+            tolerance::expect(found, expected.as_f64().unwrap(), 1e-9, &what);
+            compared += 1;
+        }
+    }
+    assert!(compared > 50, "{compared} numbers compared");
+}
+
+#[test]
+fn a_single_score_is_that_of_label_one() {
+    let (truth, of_one) = ([0, 1, 1, 0], [0.25, 0.5, 0.75, 0.625]);
+    let both = of_one.iter().flat_map(|p| [1.0 - p, *p]).collect();
+    let (single, both) = (
+        with_scores(&truth, 1, of_one.to_vec()),
+        with_scores(&truth, 2, both),
+    );
+    for name in ["auroc", "brier", "ece"] {
+        assert_eq!(
+            score(name, "{}", &single),
+            score(name, "{}", &both),
+            "{name}"
+        );
+    }
+    assert_eq!(score("auroc", "{}", &single), 0.75);
+    let told = single
+        .with_integers(column::PREDICTED_LABEL, truth.to_vec())
+        .unwrap();
+    assert_eq!(score("accuracy", "{}", &told), 1.0);
+}
+
+#[test]
+fn scores_that_say_nothing_are_refused() {
+    let nan = with_scores(&[0, 1], 2, vec![0.5, 0.5, f64::NAN, 0.5]);
+    let heavy = with_scores(&[0, 1], 2, vec![0.5, 0.5, 0.9, 0.5]);
+    let logits = with_scores(&[0, 1], 2, vec![0.5, 0.5, 3.0, -2.0]);
+    let alone = with_scores(&[1, 1], 2, vec![0.5, 0.5, 0.4, 0.6]);
+    let other = with_scores(&[0, 2], 2, vec![0.5, 0.5, 0.4, 0.6]);
+    for (name, table, piece) in [
+        ("auroc", &nan, "NaN in row 1"),
+        ("brier", &heavy, "in row 1 of column"),
+        ("brier", &heavy, "sum to 1"),
+        ("ece", &logits, "sum to 1"),
+        ("auroc", &alone, "no row with the label 0"),
+        ("ece", &other, "label 2 in row 1"),
+    ] {
+        let message = refusal(name, "{}", table)
+            .message
+            .replace(" in column", " of column");
+        assert!(message.contains(piece), "{name}: {message}");
+    }
+    assert_eq!(
+        score("auroc", "{}", &logits),
+        0.0,
+        "scores need not be probabilities"
+    );
+}
+
+#[test]
+fn the_area_is_the_share_of_pairs_in_the_right_order() {
+    // Small enough to count the pairs one by one; scores in steps, so that there are ties.
+    let truth: Vec<i64> = (0..40).map(|i| i64::from(i * 7 % 5 < 2)).collect();
+    let scores: Vec<f64> = (0..40).map(|i| f64::from(i * 13 % 11) / 11.0).collect();
+    let (mut right, mut pairs) = (0.0, 0.0);
+    for (a, x) in truth.iter().zip(&scores).filter(|(label, _)| **label == 1) {
+        for (b, y) in truth.iter().zip(&scores).filter(|(label, _)| **label == 0) {
+            assert_ne!(a, b);
+            right += if x > y {
+                1.0
+            } else if x == y {
+                0.5
+            } else {
+                0.0
+            };
+            pairs += 1.0;
+        }
+    }
+    expect(
+        score("auroc", "{}", &with_scores(&truth, 1, scores)),
+        right / pairs,
+        "area",
+    );
 }
 
 #[test]
@@ -158,7 +293,17 @@ fn labels_out_of_range_are_named_with_their_row() {
 
 #[test]
 fn without_an_example_there_is_no_score() {
-    for name in ["accuracy", "f1", "precision", "recall", "matthews"] {
+    for name in [
+        "accuracy",
+        "f1",
+        "precision",
+        "recall",
+        "matthews",
+        "balanced_accuracy",
+        "auroc",
+        "brier",
+        "ece",
+    ] {
         let message = refusal(name, "{}", &table(&[], &[])).message;
         assert!(message.contains("no example"), "{name}: {message}");
     }
@@ -228,8 +373,9 @@ fn splits() -> impl Strategy<Value = (usize, Vec<(i64, i64)>)> {
     })
 }
 
-const ALL: [(&str, &str); 11] = [
+const ALL: [(&str, &str); 12] = [
     ("accuracy", "{}"),
+    ("balanced_accuracy", "{}"),
     ("matthews", "{}"),
     ("f1", "{}"),
     ("f1", r#"{"average": "macro"}"#),
