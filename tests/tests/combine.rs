@@ -1,5 +1,4 @@
 //! Scores made of others in whole runs: as objectives, in the report, with intervals.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use bomf_tests::TinyRun;
 use serde_json::Value;

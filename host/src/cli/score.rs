@@ -37,21 +37,31 @@ pub struct ScoreArguments {
 }
 
 const HELP: &str = "\
-Every line is one example. A key stands in all lines or in none; keys that are not listed are passed over.
-  prediction                 a text, beside `references`; a label (name or index), beside `label`; a number, beside `value`
-  references, reference      texts that would be right; one
-  labels, label              labels that would be right; one
-  value                      the true number of a regression
-  scores                     one number per label, or that of label 1 of two alone
-  input, id, group           texts
-  no_answer_probability      a number
-  loss, tokens, right_tokens what a language model reports: mean loss in nats, tokens that it is a mean over, right ones
+Every line is one example. A key stands in all lines or in none; others are passed over.
+  prediction              a text; beside `label` a label; beside `value` a number
+  references, reference   texts that would be right; one
+  labels, label           labels (names or indices) that would be right; one
+  value                   the true number of a regression
+  scores                  one number per label, or that of label 1 of two alone
+  input, id, group        texts
+  no_answer_probability   a number
+  loss                    what a language model reports: mean over tokens, in nats
+  tokens, right_tokens    how many tokens these are; how many of them were right
 
-Prints {\"METRIC\": {\"SCORE\": number, ...}, ..., \"examples\": n, \"skipped\": n, \"signatures\": {\"METRIC\": text, ...}}; with names
-of labels also \"labels\": their order; with groups also \"groups\": {\"METRIC\": {\"GROUP\": {\"SCORE\": number, ...}, ...}, ...}.
+Prints one JSON object:
+  METRIC        {SCORE: number, ...}, for each metric
+  examples      how many were scored
+  skipped       how many lines were passed over
+  signatures    {METRIC: how it was computed, ...}
+  labels        names of the labels in the order of their indices, if they have names
+  groups        {METRIC: {GROUP: {SCORE: number, ...}, ...}, ...}, with --group
 
 Examples:
   bomf score accuracy f1 --examples answers.jsonl
   bomf score rouge bleu --examples summaries.jsonl --option rouge.stemmer=true
   zcat big.jsonl.gz | bomf score f1 --option average=macro --examples - --skip-bad
-  bomf score accuracy f1 '{ combine: minimum, of: [accuracy, f1], name: floor }' --examples answers.jsonl --group region";
+  bomf score accuracy --examples answers.jsonl --group region
+  bomf score accuracy f1 --examples answers.jsonl \\
+    '{ combine: minimum, of: [accuracy, f1], name: floor }'
+
+Exit codes: 0 done, 2 bad input, 3 plugin.";

@@ -79,3 +79,82 @@ impl<'a> Resampler<'a> {
         Ok(Some(sum / rows.len() as f64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bomf_plugin_api::{Direction, Metric, Result, ScoreDescriptor, Scores};
+
+    use super::*;
+    use crate::metrics::OpenMetric;
+    use crate::stages::objectives::Score;
+
+    /// The mean of the column `value`, with its values per example, or its greatest value, which is no mean.
+    struct Suspect {
+        is_mean: bool,
+        calls: Arc<AtomicUsize>,
+    }
+
+    impl Metric for Suspect {
+        fn score(&self, examples: &Table<'_>) -> Result<Scores> {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            let values = examples.numbers(column::VALUE)?;
+            Ok(match self.is_mean {
+                true => Scores::new("mean").mean_of("score", values.to_vec()),
+                false => {
+                    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    Scores::new("greatest").value("score", greatest)
+                }
+            })
+        }
+    }
+
+    fn metrics(is_mean: bool) -> (Metrics, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let metric = OpenMetric {
+            label: "suspect".to_owned(),
+            plugin: "suspect".to_owned(),
+            metric: Box::new(Suspect {
+                is_mean,
+                calls: Arc::clone(&calls),
+            }),
+            scores: vec![("score".to_owned(), Direction::Maximize)],
+            by: Some(column::GROUP.to_owned()),
+        };
+        let descriptor = ScoreDescriptor::maximize("score", 0.0, 10.0);
+        let names = ["suspect", "suspect_worst"].map(str::to_owned);
+        let metrics = Metrics {
+            parts: vec![Part::Metric(metric)],
+            scores: names.map(|name| Score::metric(name, &descriptor)).to_vec(),
+        };
+        (metrics, calls)
+    }
+
+    #[test]
+    fn means_are_averaged_and_all_else_is_computed_anew() {
+        let table = Table::new(4)
+            .with_numbers(column::VALUE, vec![1.0, 2.0, 4.0, 8.0])
+            .and_then(|table| table.with_texts(column::GROUP, ["a", "b", "a", "b"]))
+            .unwrap();
+        let rows = [3, 3, 0, 2];
+        for (is_mean, expected, calls) in [(true, [5.25, 2.5], 1), (false, [8.0, 4.0], 4)] {
+            let (metrics, counted) = metrics(is_mean);
+            let resampler = Resampler::new(&metrics, table.borrow()).unwrap();
+            assert_eq!(resampler.scores(&rows).unwrap(), expected);
+            assert_eq!(
+                counted.load(Ordering::Relaxed),
+                calls,
+                "the whole, the draw, two groups"
+            );
+            // A resample is as good as a table of the rows drawn.
+            let drawn = metrics.measure(&table.take(&rows), None).unwrap();
+            assert_eq!(drawn.evaluation.values, expected);
+        }
+        let (metrics, _) = metrics(true);
+        let resampler = Resampler::new(&metrics, table.borrow()).unwrap();
+        // Only one group was drawn: the worst is among those there are.
+        assert_eq!(resampler.scores(&[1, 3]).unwrap(), [5.0, 5.0]);
+    }
+}

@@ -50,7 +50,7 @@ pub fn read(arguments: &ScoreArguments, progress: &Progress) -> Result<Examples,
     let mut rows = Rows::new(arguments);
     let mut skipped = 0;
     while let Some(line) = lines.next().map_err(unreadable)? {
-        let read = line.and_then(|line| rows.push(&line));
+        let read = line.and_then(|line| rows.push(line));
         let Err(fault) = read else { continue };
         let failure = fault_at(&place, lines.number, fault);
         if !arguments.skip_bad {

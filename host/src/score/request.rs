@@ -99,7 +99,7 @@ fn lay_over(entries: &mut Value, text: &str, registry: &Registry) -> Result<(), 
         let Some(owner) = owner else {
             let names: Vec<&str> = metrics.iter().map(|entry| label(entry)).collect();
             let what = format!("found no metric `{name}` among `{}`", names.join("`, `"));
-            return Err(suggest(fault(what), name, &names));
+            return Err(suggest(*fault(what), name, &names));
         };
         owner.insert(key.to_owned(), given);
         return Ok(());
@@ -126,7 +126,7 @@ fn lay_over(entries: &mut Value, text: &str, registry: &Registry) -> Result<(), 
     let names: Vec<&str> = metrics.iter().map(|entry| label(entry)).collect();
     let what = format!("found no option `{key}` of `{}`", names.join("`, `"));
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(suggest(fault(what), key, &known))
+    Err(suggest(*fault(what), key, &known))
 }
 
 /// What an entry is called.
@@ -135,7 +135,7 @@ fn label(entry: &Map<String, Value>) -> &str {
     name.and_then(Value::as_str).unwrap_or("")
 }
 
-fn suggest(failure: Box<Failure>, name: &str, known: &[&str]) -> Box<Failure> {
+fn suggest(failure: Failure, name: &str, known: &[&str]) -> Box<Failure> {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`bomf plugins show NAME` shows the options of a metric".to_owned(),
