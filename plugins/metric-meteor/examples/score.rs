@@ -1,13 +1,13 @@
-//! Scores the lines of a file and prints the scores and the seconds that scoring took, reading apart.
+//! Scores the lines of a file and prints the scores and the seconds that scoring took, reading apart, the least of three times.
 //!
 //! `score METRIC OPTIONS THREADS FILE`: options as JSON, lines as `{"prediction": "...", "references": ["...", ...]}`.
 
 use std::time::Instant;
 
-use bomf_plugin_api::{Context, Table, Values, column};
+use bomf_plugin_api::{Context, Metric, Result, Scores, Table, Values, column};
 use serde_json::{Map, Value, json};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [metric, options, threads, file] = &arguments[..] else {
         return Err("expected METRIC OPTIONS THREADS FILE".into());
@@ -18,9 +18,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &Context::new(threads.parse()?, 0),
     )?;
     let examples = read(&std::fs::read_to_string(file)?)?;
-    let start = Instant::now();
-    let scores = metric.score(&examples)?;
-    let seconds = start.elapsed().as_secs_f64();
+    let mut seconds = f64::INFINITY;
+    for _ in 0..2 {
+        seconds = seconds.min(timed(&*metric, &examples)?.1);
+    }
+    let (scores, last) = timed(&*metric, &examples)?;
+    let seconds = seconds.min(last);
     let per_example: Map<String, Value> = scores
         .per_example
         .into_iter()
@@ -38,7 +41,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn read(lines: &str) -> Result<Table<'static>, Box<dyn std::error::Error>> {
+fn timed(metric: &dyn Metric, examples: &Table<'_>) -> Result<(Scores, f64)> {
+    let start = Instant::now();
+    Ok((metric.score(examples)?, start.elapsed().as_secs_f64()))
+}
+
+fn read(lines: &str) -> std::result::Result<Table<'static>, Box<dyn std::error::Error>> {
     let (mut predicted, mut cells, mut ends, mut bytes) =
         (Vec::new(), vec![0], Vec::new(), String::new());
     for line in lines.lines() {

@@ -10,6 +10,8 @@ struct Places {
     last: Vec<u32>,
     /// For each place the one before it with the same word.
     before: Vec<u32>,
+    /// The words that have a place, to empty `last` by.
+    filled: Vec<u32>,
 }
 
 /// Aligns two texts; keeps its buffers.
@@ -47,13 +49,13 @@ impl Alignment {
         } = self;
         places.last.resize(places.last.len().max(bound), NONE);
         places.before.clear();
-        let mut filled = Vec::new();
+        places.filled.clear();
         for (place, key) in reference.enumerate() {
             let key = key.filter(|_| !taken[place]);
             places.before.push(key.map_or(NONE, |key| {
                 std::mem::replace(&mut places.last[key as usize], place as u32)
             }));
-            filled.extend(key);
+            places.filled.extend(key);
         }
         for (word, found) in matches
             .iter_mut()
@@ -80,9 +82,23 @@ impl Alignment {
             taken[place as usize] = true;
             *found = place;
         }
-        for key in filled {
+        for &key in &places.filled {
             places.last[key as usize] = NONE;
         }
+    }
+
+    /// The prediction's words that are not aligned; none if nothing is left in the reference.
+    pub fn free(&self) -> impl Iterator<Item = usize> {
+        let matches = if self.taken.iter().all(|taken| *taken) {
+            &[][..]
+        } else {
+            &self.matches
+        };
+        matches
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| **place == NONE)
+            .map(|(word, _)| word)
     }
 
     /// How many words are aligned, and in how many chunks: runs that stand side by side in both texts.

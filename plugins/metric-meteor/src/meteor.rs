@@ -174,7 +174,13 @@ impl<'m> Scorer<'m> {
         tokens.stems.clear();
         let words = &mut self.words;
         let mut push = |word: &str| {
-            let (word, stem) = words.number(&word.to_lowercase());
+            let is_lower = word
+                .bytes()
+                .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+            let (word, stem) = match is_lower {
+                true => words.number(word),
+                false => words.number(&word.to_lowercase()),
+            };
             tokens.words.push(word);
             tokens.stems.push(stem);
         };
@@ -208,6 +214,9 @@ impl<'m> Scorer<'m> {
                 words.bound(),
                 keys,
             );
+        }
+        for word in alignment.free() {
+            words.look_up(predicted.stems[word]);
         }
         let names = reference.stems.iter().map(|stem| words.name(*stem));
         alignment.stage(names, meteor.wordnet.names(), |word| {

@@ -16,8 +16,10 @@ pub struct Words<'w> {
 
 #[derive(Clone, Default)]
 struct Name {
+    stem: Box<str>,
     number: Option<u32>,
-    synonyms: Box<[u32]>,
+    /// Looked up when they are asked for: most words are aligned without.
+    synonyms: Option<Box<[u32]>>,
 }
 
 impl<'w> Words<'w> {
@@ -50,9 +52,11 @@ impl<'w> Words<'w> {
         }
         let stem = text::stem(word);
         let stem_number = self.known(&stem);
+        let number_in_wordnet = self.wordnet.name(&stem);
         self.names[stem_number as usize] = Name {
-            number: self.wordnet.name(&stem),
-            synonyms: self.wordnet.synonyms(&stem).into(),
+            stem: stem.into(),
+            number: number_in_wordnet,
+            synonyms: None,
         };
         self.stems[number as usize] = Some(stem_number);
         (number, stem_number)
@@ -70,8 +74,18 @@ impl<'w> Words<'w> {
         self.names[stem as usize].number
     }
 
-    /// The names of WordNet that mean the same as the stem.
+    /// Looks up the stem's synonyms, if that has not been done yet.
+    pub fn look_up(&mut self, stem: u32) {
+        let Self { wordnet, names, .. } = self;
+        let Name { stem, synonyms, .. } = &mut names[stem as usize];
+        synonyms.get_or_insert_with(|| wordnet.synonyms(stem).into());
+    }
+
+    /// The names of WordNet that mean the same as the stem; none before they were looked up.
     pub fn synonyms(&self, stem: u32) -> &[u32] {
-        &self.names[stem as usize].synonyms
+        self.names[stem as usize]
+            .synonyms
+            .as_deref()
+            .unwrap_or_default()
     }
 }

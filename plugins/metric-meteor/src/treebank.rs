@@ -9,7 +9,10 @@ use unicode_normalization::char::is_combining_mark;
 #[derive(Debug, Default)]
 pub struct Treebank {
     text: Vec<char>,
+    /// The next text, as far as it differs.
     spare: Vec<char>,
+    /// What a step puts in the place of something.
+    piece: Vec<char>,
 }
 
 /// What a step does at a place: how many characters it takes, if any, having written what replaces them.
@@ -185,8 +188,12 @@ impl Treebank {
         );
         // \s+
         self.rewrite(char::is_whitespace, |text, at, out| {
+            let spaces = text[at..].iter().take_while(|c| c.is_whitespace()).count();
+            if (text[at], spaces) == (' ', 1) {
+                return None;
+            }
             out.push(' ');
-            Some(text[at..].iter().take_while(|c| c.is_whitespace()).count())
+            Some(spaces)
         });
         // ([^' ])('[sS]|'[mM]|'[dD]|')␣
         self.split_before(|rest| match rest {
@@ -230,6 +237,10 @@ impl Treebank {
     }
 
     fn contraction(&mut self, first: &str, second: &str, fits: impl Fn(&[char], usize) -> bool) {
+        let needs_quote = first.contains('\'') || second.contains('\'');
+        if needs_quote && !self.text.contains(&'\'') {
+            return;
+        }
         let initial = first.chars().next().expect("no part is empty");
         self.rewrite(
             |c| same_letter(c, initial),
@@ -299,25 +310,25 @@ impl Treebank {
         starts: impl Fn(char) -> bool,
         step: impl Fn(&[char], usize, &mut Vec<char>) -> Taken,
     ) {
-        let Self { text, spare, .. } = self;
-        let Some(first) = text.iter().position(|c| starts(*c)) else {
-            return;
-        };
+        let Self { text, spare, piece } = self;
         spare.clear();
-        spare.extend_from_slice(&text[..first]);
-        let mut at = first;
-        while let Some(&character) = text.get(at) {
-            let taken = if starts(character) {
-                step(text, at, spare)
-            } else {
-                None
-            };
-            at += taken.unwrap_or_else(|| {
-                spare.push(character);
-                1
-            });
+        let (mut at, mut copied) = (0, 0);
+        while let Some(next) = text[at..].iter().position(|c| starts(*c)) {
+            at += next;
+            match step(text, at, piece) {
+                None => at += 1,
+                Some(taken) => {
+                    spare.extend_from_slice(&text[copied..at]);
+                    spare.append(piece);
+                    at += taken;
+                    copied = at;
+                }
+            }
         }
-        std::mem::swap(text, spare);
+        if copied > 0 {
+            spare.extend_from_slice(&text[copied..]);
+            std::mem::swap(text, spare);
+        }
     }
 }
 

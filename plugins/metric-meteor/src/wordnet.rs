@@ -138,9 +138,13 @@ impl Part {
         if let Some(forms) = self.irregular.get(word) {
             return forms.iter().for_each(|form| see(form));
         }
+        let mut form = String::new();
         for (ending, replacement) in self.endings {
             if let Some(stem) = word.strip_suffix(ending) {
-                see(&format!("{stem}{replacement}"));
+                form.clear();
+                form.push_str(stem);
+                form.push_str(replacement);
+                see(&form);
             }
         }
     }

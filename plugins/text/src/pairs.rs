@@ -119,7 +119,6 @@ impl<'t> Pairs<'t> {
                 }
             });
         }
-        drop(blocks);
         out
     }
 }
