@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bomf_plugin_api::{
-    Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
+    Constraint, Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study,
+    Tensor, Trial,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bench::{Bench, Evaluation, Fusion, WeightsBuffer};
-use super::objectives::{Choice, Score, choose};
+use super::choice::{Candidate, Choice, choose};
+use super::objectives::{LOSS, Score};
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
@@ -63,6 +65,9 @@ pub struct MethodResult {
     pub ended: Option<String>,
     /// Position of the trial that it ends with.
     pub chosen: usize,
+    /// The constraints that this trial breaks: only when all trials break some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<String>,
 }
 
 impl MethodResult {
@@ -169,6 +174,7 @@ impl Workshop<'_, '_> {
         &mut self,
         trial: &Trial,
         objectives: &[usize],
+        constraints: &[usize],
     ) -> Result<(FuseTrial, Outcome), Failure> {
         let Some(Coordinate::Simplex(coefficients)) = trial.suggestion.point.first() else {
             unreachable!("the space has one simplex, and points were checked against it")
@@ -185,12 +191,15 @@ impl Workshop<'_, '_> {
         }
         let done = self.evaluate(coefficients)?;
         let outcome = match (&done.evaluation, &done.failed) {
-            (Some(evaluation), _) => Outcome::finished(
-                objectives
-                    .iter()
-                    .map(|&index| evaluation.values[index])
-                    .collect(),
-            ),
+            (Some(evaluation), _) => {
+                let at =
+                    |positions: &[usize]| positions.iter().map(|&i| evaluation.values[i]).collect();
+                Outcome::Finished {
+                    values: at(objectives),
+                    noise: None,
+                    constraint_values: at(constraints),
+                }
+            }
             (None, why) => Outcome::Failed {
                 why: why.clone().unwrap_or_default(),
             },
@@ -210,13 +219,72 @@ fn batch_rows(rows: usize, batch_size: u64, seed: u64, batch: u64) -> Vec<u64> {
     order[start..rows.min(start + batch_size as usize)].to_vec()
 }
 
+/// What all methods aim at.
+pub struct Aim<'a> {
+    /// Every score, normalised.
+    pub objectives: &'a [Objective],
+    /// Bounds on scores, each with its position among them.
+    pub constraints: &'a [(usize, Constraint)],
+    /// How the final point is chosen.
+    pub choice: &'a Choice,
+}
+
+impl Aim<'_> {
+    /// Position of the choice among points with one value per score. Ties: lower loss, then earlier. `None` without points.
+    pub fn choose(&self, points: &[&[f64]]) -> Option<usize> {
+        let candidate = |point: &&[f64]| Candidate {
+            values: point.to_vec(),
+            constraint_values: self
+                .constraints
+                .iter()
+                .map(|(score, _)| point[*score])
+                .collect(),
+        };
+        let candidates: Vec<Candidate> = points.iter().map(candidate).collect();
+        let constraints: Vec<Constraint> =
+            self.constraints.iter().map(|(_, c)| c.clone()).collect();
+        let loss = self
+            .objectives
+            .iter()
+            .position(|objective| objective.name == LOSS);
+        choose(
+            self.objectives,
+            &constraints,
+            &candidates,
+            self.choice,
+            loss,
+        )
+    }
+
+    /// The constraints that a point breaks, in words.
+    fn broken(&self, point: &[f64]) -> Vec<String> {
+        let broken = self
+            .constraints
+            .iter()
+            .filter(|(score, constraint)| !constraint.holds(point[*score]));
+        broken
+            .map(|(score, constraint)| describe_break(constraint, point[*score]))
+            .collect()
+    }
+}
+
+/// What a value misses: `accuracy 0.71, at least 0.8`.
+fn describe_break(constraint: &Constraint, value: f64) -> String {
+    let bound = |name: &str, bound: Option<f64>| bound.map(|bound| format!("{name} {bound}"));
+    let bounds = [
+        bound("at least", constraint.at_least),
+        bound("at most", constraint.at_most),
+    ];
+    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+    format!("{} {value:.4}, {}", constraint.name, bounds.join(" and "))
+}
+
 /// Lets one method search.
 pub fn fuse(
     workshop: &mut Workshop<'_, '_>,
     plan: &MethodPlan,
     optimizer: Box<dyn Optimizer>,
-    objectives: &[Objective],
-    choice: &Choice,
+    aim: &Aim<'_>,
 ) -> Result<MethodResult, Failure> {
     let run = workshop.run;
     let members = workshop.fusion.members();
@@ -228,9 +296,15 @@ pub fn fuse(
         space,
         plan.objectives
             .iter()
-            .map(|&i| objectives[i].clone())
+            .map(|&i| aim.objectives[i].clone())
             .collect(),
     );
+    study.constraints = aim
+        .constraints
+        .iter()
+        .map(|(_, constraint)| constraint.clone())
+        .collect();
+    let constrained: Vec<usize> = aim.constraints.iter().map(|(score, _)| *score).collect();
     if plan.needs_gram {
         study.gram = Some(
             run.timing
@@ -252,7 +326,7 @@ pub fn fuse(
     let end = search.run(|_, trial, _| {
         let (done, outcome): (FuseTrial, Outcome) =
             run.journal.once(&format!("{key}/trial/{}", trial.id), || {
-                workshop.outcome(trial, &plan.objectives)
+                workshop.outcome(trial, &plan.objectives, &constrained)
             })?;
         progress.advance(1, &summary(run.metrics.scores(), &done));
         if let Some(evaluation) = &done.evaluation {
@@ -269,29 +343,34 @@ pub fn fuse(
         End::Budget => None,
         End::Done(why) => Some(why),
     };
-    let chosen = pick(run.metrics.scores(), objectives, &trials, choice)
-        .ok_or_else(|| nothing_worked(&plan.name, &trials))?;
+    let chosen = pick(aim, &trials).ok_or_else(|| nothing_worked(&plan.name, &trials))?;
+    let broken = trials[chosen]
+        .evaluation
+        .as_ref()
+        .map_or_else(Vec::new, |e| aim.broken(&e.values));
+    if !broken.is_empty() {
+        tracing::warn!(
+            "{}: found no point that fulfils the constraints, chose the one that misses them least: {}",
+            plan.name,
+            broken.join(", ")
+        );
+    }
     Ok(MethodResult {
         name: plan.name.clone(),
         trials,
         ceiling,
         ended,
         chosen,
+        broken,
     })
 }
 
-fn pick(
-    scores: &[Score],
-    objectives: &[Objective],
-    trials: &[FuseTrial],
-    choice: &Choice,
-) -> Option<usize> {
-    let (positions, points): (Vec<usize>, Vec<Vec<f64>>) = trials
-        .iter()
-        .enumerate()
-        .filter_map(|(position, trial)| Some((position, trial.evaluation.as_ref()?.values.clone())))
-        .unzip();
-    choose(scores, objectives, &points, choice).map(|index| positions[index])
+fn pick(aim: &Aim<'_>, trials: &[FuseTrial]) -> Option<usize> {
+    let evaluated = trials.iter().enumerate();
+    let evaluated =
+        evaluated.filter_map(|(i, trial)| Some((i, &trial.evaluation.as_ref()?.values[..])));
+    let (positions, points): (Vec<usize>, Vec<&[f64]>) = evaluated.unzip();
+    aim.choose(&points).map(|index| positions[index])
 }
 
 fn summary(scores: &[Score], trial: &FuseTrial) -> String {
