@@ -8,6 +8,7 @@ mod diagnostics;
 mod estimate;
 mod journal;
 mod memory;
+mod optimize;
 mod output;
 mod plan;
 mod progress;
@@ -89,6 +90,12 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
             Ok(format!("{text}\n{}\n", report.display()))
         }
         Command::Validate(arguments) => validate(cli, arguments, progress),
+        Command::Optimize(arguments) => {
+            optimize::optimize(arguments, |from_config| {
+                discover(cli, from_config, progress)
+            })?;
+            Ok(String::new())
+        }
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),
     }

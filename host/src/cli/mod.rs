@@ -1,6 +1,7 @@
 //! The command line: what the user typed.
 
 mod log;
+pub mod optimize;
 pub mod plugins;
 pub mod validate;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use log::listen;
+pub use optimize::OptimizeArguments;
 
 /// What `bomf --version` prints.
 const VERSION: &str = concat!(
@@ -58,6 +60,9 @@ pub enum Command {
     Run(RunArguments),
     /// Check a configuration, its plugins and its data, and estimate time, memory and disk from a few steps on a sample.
     Validate(ConfigArguments),
+    /// Search any space for any program: it asks for points and is told their values, as JSON lines.
+    #[command(long_about = optimize::ABOUT, after_help = optimize::EXAMPLES)]
+    Optimize(OptimizeArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]
     Plugins(PluginsCommand),

@@ -598,7 +598,7 @@ pub enum ChooseRule {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChooseBest {
-    /// `loss` or the name of a metric.
+    /// Name of the score: `loss` or a metric, outside of runs an objective.
     pub best: String,
     /// Tolerances of other scores by name, in their own units: only points count whose score is at most so much worse than
     /// the best of that score among all points. If no point is within all tolerances, the one that misses them least.
@@ -615,7 +615,7 @@ pub struct Tolerance(#[schemars(range(min = 0.0))] pub f64);
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChooseWeights {
-    /// Weight of `loss` and of metrics by name.
+    /// Weights of scores by name; what is not named does not count.
     pub weights: BTreeMap<String, f64>,
 }
 
