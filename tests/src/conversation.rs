@@ -24,13 +24,19 @@ impl Bomf {
     /// When it cannot be started.
     pub fn talk(mut self) -> Conversation {
         let pipes = self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = pipes.stderr(Stdio::piped()).spawn().expect("bomf can be started");
+        let mut child = pipes
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bomf can be started");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut stderr = child.stderr.take().expect("piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             // Fails when nobody listens any more.
-            let _ = stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line));
+            let _ = stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line));
         });
         let stderr = std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -38,7 +44,12 @@ impl Bomf {
             String::from_utf8_lossy(&bytes).into_owned()
         });
         let input = child.stdin.take();
-        Conversation { child, input, lines, stderr }
+        Conversation {
+            child,
+            input,
+            lines,
+            stderr,
+        }
     }
 }
 
@@ -86,6 +97,10 @@ impl Conversation {
         }
         let code = self.child.wait().expect("our own child").code();
         let stderr = self.stderr.join().expect("a reader does not panic");
-        Output { code, stdout, stderr }
+        Output {
+            code,
+            stdout,
+            stderr,
+        }
     }
 }

@@ -74,7 +74,11 @@ fn play(talk: &mut Conversation, before: usize) -> Vec<Value> {
 }
 
 fn asks(heard: &[Value]) -> Vec<Value> {
-    heard.iter().filter(|message| message.get("ask").is_some()).cloned().collect()
+    heard
+        .iter()
+        .filter(|message| message.get("ask").is_some())
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -85,15 +89,26 @@ fn a_session_ends_with_the_pareto_set() {
     talk.finish().expect_code(0);
     assert_eq!(asks(&heard).len(), 12);
     let done = &heard.last().unwrap()["done"];
-    assert_eq!(done["trials"], json!({"finished": 12, "failed": 0, "pending": 0}));
+    assert_eq!(
+        done["trials"],
+        json!({"finished": 12, "failed": 0, "pending": 0})
+    );
     assert!(done["hypervolume"].as_f64().unwrap() > 0.0, "{done}");
     assert_eq!(done["chosen"]["feasible"], true);
     let pareto = done["pareto"].as_array().unwrap();
     assert!(!pareto.is_empty());
     for point in pareto {
-        let ask = heard.iter().find(|message| message["ask"]["id"] == point["id"]).unwrap();
+        let ask = heard
+            .iter()
+            .find(|message| message["ask"]["id"] == point["id"])
+            .unwrap();
         assert_eq!(ask["ask"]["point"], point["point"]);
-        let sum: f64 = point["point"]["shares"].as_array().unwrap().iter().flat_map(Value::as_f64).sum();
+        let sum: f64 = point["point"]["shares"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(Value::as_f64)
+            .sum();
         assert!((sum - 1.0).abs() < 1e-9);
     }
 }
@@ -148,7 +163,9 @@ fn a_torn_last_line_is_dropped_and_asked_again() {
     let mut talk = desk.bomf(&["--journal", "j"]).talk();
     assert_eq!(talk.hear().unwrap()["ask"]["id"], 1);
     assert_eq!(talk.hear().unwrap(), third);
-    talk.finish().expect_code(0).expect_stderr(&["torn last line"]);
+    talk.finish()
+        .expect_code(0)
+        .expect_stderr(&["torn last line"]);
 }
 
 #[test]
@@ -156,20 +173,27 @@ fn a_journal_of_something_else_is_refused_with_what_differs() {
     let desk = Desk::new(SPACE);
     desk.bomf(&["--journal", "j"]).output().expect_code(0);
     let refused = |set: &str| -> Output {
-        desk.bomf(&["--journal", "j", "--set", set]).output().expect_code(2)
+        desk.bomf(&["--journal", "j", "--set", set])
+            .output()
+            .expect_code(2)
     };
     refused("seed=6").expect_stderr(&["error[optimize::journal]", "`seed` was 5 and is 6"]);
     refused("space.rate.low=1e-3").expect_stderr(&["`space.rate.domain"]);
     refused("optimizer.restarts=3").expect_stderr(&["`optimizer.options.restarts`"]);
     refused("optimizer={use: random}").expect_stderr(&["`optimizer.use`"]);
     for set in ["budget=3", "parallel=1", "choose=knee", "threads=2"] {
-        desk.bomf(&["--journal", "j", "--set", set]).output().expect_code(0);
+        desk.bomf(&["--journal", "j", "--set", set])
+            .output()
+            .expect_code(0);
     }
     desk.bomf(&["--journal", "space.yaml"])
         .output()
         .expect_code(2)
         .expect_stderr(&["error[journal::corrupt]", "space.yaml:1"]);
-    assert_eq!(std::fs::read_to_string(desk.path().join("space.yaml")).unwrap(), SPACE);
+    assert_eq!(
+        std::fs::read_to_string(desk.path().join("space.yaml")).unwrap(),
+        SPACE
+    );
 }
 
 #[test]
@@ -194,9 +218,18 @@ fn wrong_lines_are_answered_and_the_session_goes_on() {
         (&b"nonsense"[..], "optimize::json"),
         (b"\xff\xfe", "optimize::json"),
         (long.as_bytes(), "optimize::too_long"),
-        (br#"{"tell": {"id": 9, "failed": "x"}}"#, "optimize::unknown_id"),
-        (br#"{"tell": {"id": 0, "values": {"f1": 1}}}"#, "optimize::missing"),
-        (br#"{"tell": {"id": 0, "values": {"f1": NaN}}}"#, "optimize::json"),
+        (
+            br#"{"tell": {"id": 9, "failed": "x"}}"#,
+            "optimize::unknown_id",
+        ),
+        (
+            br#"{"tell": {"id": 0, "values": {"f1": 1}}}"#,
+            "optimize::missing",
+        ),
+        (
+            br#"{"tell": {"id": 0, "values": {"f1": NaN}}}"#,
+            "optimize::json",
+        ),
     ] {
         talk.say(line);
         assert_eq!(talk.hear().unwrap()["error"]["code"], code);
@@ -204,11 +237,17 @@ fn wrong_lines_are_answered_and_the_session_goes_on() {
     talk.say(tell(&ask));
     assert_eq!(talk.hear().unwrap()["ask"]["id"], 1);
     talk.say(tell(&ask));
-    assert_eq!(talk.hear().unwrap()["error"]["code"], "optimize::told_twice");
+    assert_eq!(
+        talk.hear().unwrap()["error"]["code"],
+        "optimize::told_twice"
+    );
     talk.say(r#"{"report": {"id": 1, "step": 1, "values": {"f1": 0.5, "loss": 1}}}"#);
     assert_eq!(talk.hear().unwrap(), json!({"continue": {"id": 1}}));
     let output = talk.finish().expect_code(0);
-    assert_eq!(output.json()["done"]["trials"], json!({"finished": 1, "failed": 0, "pending": 1}));
+    assert_eq!(
+        output.json()["done"]["trials"],
+        json!({"finished": 1, "failed": 0, "pending": 1})
+    );
     assert_eq!(output.json()["done"]["why"], "standard input was closed");
 }
 
@@ -240,21 +279,37 @@ fn a_signal_ends_the_session_with_what_is_known() {
     talk.hear().unwrap();
     talk.say(tell(&ask));
     talk.hear().unwrap();
-    let killed = Command::new("kill").args(["-TERM", &talk.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill")
+        .args(["-TERM", &talk.id().to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     let done = talk.hear().unwrap();
     assert_eq!(done["done"]["trials"]["finished"], 1);
-    talk.finish().expect_code(4).expect_stderr(&["error[optimize::interrupted]", "--journal"]);
+    talk.finish()
+        .expect_code(4)
+        .expect_stderr(&["error[optimize::interrupted]", "--journal"]);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let desk = Desk::new(SPACE);
-    let script = format!("\"{}\" optimize space.yaml < /dev/null | head -c 1", binary::path().display());
-    let output = Command::new("sh").arg("-c").arg(script).current_dir(desk.path()).output().unwrap();
+    let script = format!(
+        "\"{}\" optimize space.yaml < /dev/null | head -c 1",
+        binary::path().display()
+    );
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .current_dir(desk.path())
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !stderr.contains("error"), "{stderr}");
+    assert!(
+        output.status.success() && !stderr.contains("error"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -262,11 +317,21 @@ fn everything_wrong_with_a_space_is_said_at_once() {
     let wrong = SPACE
         .replace("low: 1e-4, high: 1.0", "low: -1, high: 1.0")
         .replace("choices: [a, 1, true]", "choices: [a, [b], a]")
-        .replace("direction: minimize, reference: 2", "direction: minimize, scale: [0, 1]")
+        .replace(
+            "direction: minimize, reference: 2",
+            "direction: minimize, scale: [0, 1]",
+        )
         .replace("name: seconds, at_most: 9", "name: seconds")
         .replace("restarts: 2", "restart: 2");
-    let output = Desk::new(&format!("{wrong}choose: {{ best: los }}\n")).bomf(&[]).output();
-    let output = output.expect_code(2).expect_stderr(&["space.yaml:3:", "^", "did you mean `restarts`?", "did you mean `loss`?"]);
+    let output = Desk::new(&format!("{wrong}choose: {{ best: los }}\n"))
+        .bomf(&[])
+        .output();
+    let output = output.expect_code(2).expect_stderr(&[
+        "space.yaml:3:",
+        "^",
+        "did you mean `restarts`?",
+        "did you mean `loss`?",
+    ]);
     let expected = [
         "config::choice",
         "config::choice",
@@ -277,7 +342,9 @@ fn everything_wrong_with_a_space_is_said_at_once() {
         "config::unknown_key",
     ];
     assert_eq!(output.codes(), expected, "{}", output.stderr);
-    let misspelt = SPACE.replace("high: 1.0", "hihg: 1.0").replace("budget", "budgt");
+    let misspelt = SPACE
+        .replace("high: 1.0", "hihg: 1.0")
+        .replace("budget", "budgt");
     Desk::new(&misspelt)
         .bomf(&[])
         .output()
@@ -302,13 +369,18 @@ fn the_program_of_the_guide_runs() {
         rest.split_once("```").unwrap().0.to_owned()
     };
     let space = std::fs::read_to_string(root().join("configs/optimize/blend.yaml")).unwrap();
-    assert!(space.contains(&block("yaml")), "the guide and configs/optimize/blend.yaml differ");
+    assert!(
+        space.contains(&block("yaml")),
+        "the guide and configs/optimize/blend.yaml differ"
+    );
     let desk = Desk::new("");
     std::fs::write(desk.path().join("blend.yaml"), &space).unwrap();
     std::fs::write(desk.path().join("program.py"), block("python")).unwrap();
     let program = binary::path();
     let mut path = vec![program.parent().unwrap().to_owned()];
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
     let python = Command::new("python3")
         .arg("program.py")
         .current_dir(desk.path())
@@ -320,7 +392,10 @@ fn the_program_of_the_guide_runs() {
     let said = String::from_utf8_lossy(&output.stdout);
     let wrong = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{wrong}");
-    assert!(said.contains("points lead; chosen:") && said.contains("'feasible': True"), "{said}");
+    assert!(
+        said.contains("points lead; chosen:") && said.contains("'feasible': True"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -330,7 +405,9 @@ fn shipped_spaces_are_in_order() {
     for entry in std::fs::read_dir(&folder).unwrap().flatten() {
         // Its input is closed: it asks once and ends.
         let output = Bomf::new(Path::new("."), [Path::new("optimize"), &entry.path()]).output();
-        output.expect_code(0).expect_stdout(&["\"ask\"", "\"done\""]);
+        output
+            .expect_code(0)
+            .expect_stdout(&["\"ask\"", "\"done\""]);
         checked += 1;
     }
     assert!(checked >= 1);

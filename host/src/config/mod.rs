@@ -382,6 +382,10 @@ impl RangeConfig {
                 format!("found {low}, expected more than 0 on a log scale"),
             ));
         }
+        if !(high - low).is_finite() {
+            let message = format!("found {low} to {high}, expected bounds that are less far apart");
+            return Some((None, message));
+        }
         // Whole numbers beyond this are not told apart in JSON.
         const WHOLE: f64 = (1_u64 << 53) as f64;
         if self.integer && (low.ceil() > high.floor() || low < -WHOLE || high > WHOLE) {
@@ -841,11 +845,40 @@ mod tests {
                 "test: { path: x.csv, fields: { label: y } }\n  split: {",
                 "config::data",
             ),
+            (
+                "choose: best_metric_sum",
+                "choose: { best: f1, within: { acuracy: 0.1 } }",
+                "config::objective",
+            ),
+            (
+                "choose: best_metric_sum",
+                "constraints: [ { name: acuracy, at_least: 0.5 } ]",
+                "config::objective",
+            ),
+            (
+                "choose: best_metric_sum",
+                "constraints: [ { name: f1, at_least: 0.9, at_most: 0.1 } ]",
+                "config::constraint",
+            ),
         ] {
             assert!(WHOLE.contains(from), "{from}");
             let failure = only(&WHOLE.replacen(from, to, 1));
             assert_eq!(failure.code, code, "{failure}");
         }
+    }
+
+    #[test]
+    fn of_several_kinds_of_sections_the_one_that_was_meant_says_what_is_wrong() {
+        let failures = load(&WHOLE.replace("high: 3e-4", "hihg: 3e-4"))
+            .unwrap_err()
+            .0;
+        let codes: Vec<&str> = failures.iter().map(|failure| failure.code).collect();
+        assert_eq!(
+            codes,
+            ["config::unknown_key", "config::missing"],
+            "{failures:#?}"
+        );
+        assert_eq!(failures[0].hint.as_deref(), Some("did you mean `high`?"));
     }
 
     proptest::proptest! {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::crash;
+use super::file::sync_folder;
 use crate::diagnostics::Failure;
 use crate::timing::Spent;
 
@@ -63,6 +64,10 @@ impl Lines {
                 .and_then(|()| file.sync_all())
                 .map_err(fault)?;
         }
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        sync_folder(folder.unwrap_or(Path::new("."))).map_err(fault)?;
         let count = lines.len() as u64;
         let path = path.to_owned();
         Ok((Self { path, file, count }, lines))

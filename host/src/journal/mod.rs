@@ -84,7 +84,6 @@ impl Journal {
     fn open_file(folder: &Path, lock: File) -> Result<Self, Failure> {
         let path = folder.join(JOURNAL);
         let (lines, read) = Lines::open(&path)?;
-        file::sync_folder(folder).map_err(|error| Failure::io("journal::open", &path, &error))?;
         let mut recorded = Spent::default();
         read.iter()
             .flat_map(|line| &line.spent)

@@ -1,10 +1,11 @@
 //! `bomf optimize`: asks any program for the values of points, over standard output and input.
 //!
 //! The walk: [`config`] says what may stand in the file, [`search`] resolves it, [`session`] answers lines ([`message`]
-//! understands them) and ends with a [`summary`]. Here are the ends of the wires: standard input and output, signals, the
-//! journal.
+//! understands them) and ends with a [`summary`]; what happens in it goes to a [`journal`]. Here are the ends of the wires:
+//! standard input and output, and signals.
 
 mod config;
+mod journal;
 mod message;
 mod search;
 mod session;
@@ -19,17 +20,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bomf_plugin_api::{Kind, Outcome};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use bomf_plugin_api::Outcome;
+use serde_json::Value;
 
 use crate::cli::OptimizeArguments;
-use crate::config::document::{Document, child};
+use crate::config::document::Document;
 use crate::config::read;
 use crate::diagnostics::{Failure, Failures};
-use crate::journal::lines::{Line, Lines};
 use crate::registry::Registry;
 use config::SearchConfig;
+use journal::Journal;
 use search::Search;
 use session::{Event, Session};
 
@@ -48,13 +48,13 @@ pub fn optimize(
     let optimizer = registry.optimizer(&search.optimizer, &search.options, &search.context)?;
     let (journal, events) = match &arguments.journal {
         Some(path) => {
-            let (lines, events) = open_journal(path, &search, &registry)?;
-            (Some(RefCell::new(lines)), events)
+            let (journal, events) = Journal::open(path, &search, &registry)?;
+            (Some(RefCell::new(journal)), events)
         }
         None => (None, Vec::new()),
     };
     let record = |event: &Event| match &journal {
-        Some(lines) => lines.borrow_mut().append(EVENT, &json!(event), None),
+        Some(journal) => journal.borrow_mut().record(event),
         None => Ok(()),
     };
     let mut session = Session::new(&search, optimizer, Box::new(record));
@@ -207,91 +207,4 @@ fn send(lines: &[Value], to: &mut impl Write) -> Result<bool, Failure> {
             &error,
         )),
     }
-}
-
-/// Keys of a session's journal.
-const BEGUN: &str = "begun";
-const EVENT: &str = "event";
-
-/// Opens or makes a journal, and reads what happened so far.
-fn open_journal(
-    path: &Path,
-    search: &Search,
-    registry: &Registry,
-) -> Result<(Lines, Vec<Event>), Failure> {
-    let (mut lines, read) = Lines::open(path)?;
-    let now = json!({"search": search.identity(), "made_by": makers(search, registry)});
-    let mut read = read.into_iter();
-    let Some(first) = read.next() else {
-        lines.append(BEGUN, &now, None)?;
-        return Ok((lines, Vec::new()));
-    };
-    let place = path.display();
-    if first.key != BEGUN || first.value["search"].is_null() {
-        let message = "found a journal of something else, expected one of `bomf optimize`";
-        return Err(Failure::input("optimize::journal", place, message).hint("name another file"));
-    }
-    let mut differing = Vec::new();
-    differences(&first.value["search"], &now["search"], "", &mut differing);
-    if !differing.is_empty() {
-        let message = format!(
-            "found a journal of another search: {}",
-            differing.join("; ")
-        );
-        return Err(Failure::input("optimize::journal", place, message)
-            .hint("go on with what it was begun with, or name another file"));
-    }
-    if first.value["made_by"] != now["made_by"] {
-        tracing::warn!(
-            "{place}: begun by another build of bomf or of the optimizer: what is asked now may differ from what that \
-             build would ask"
-        );
-    }
-    let event = |line: Line| {
-        Event::deserialize(&line.value).map_err(|error| {
-            Failure::input(
-                "optimize::journal",
-                path.display(),
-                format!("{}: {error}", line.key),
-            )
-            .hint("the journal was made by another version of bomf: start anew")
-        })
-    };
-    let events = read.map(event).collect::<Result<_, _>>()?;
-    Ok((lines, events))
-}
-
-/// Versions of what suggests.
-fn makers(search: &Search, registry: &Registry) -> Value {
-    let (plugin, _) = registry
-        .find(Kind::Optimizer, &search.optimizer)
-        .expect("the optimizer was made");
-    json!({
-        "bomf": env!("CARGO_PKG_VERSION"),
-        "plugin": {"name": plugin.name(), "version": plugin.manifest.version, "digest": plugin.manifest.digest},
-    })
-}
-
-/// Gathers where two values differ. Items of lists that have names go by them.
-fn differences(then: &Value, now: &Value, at: &str, found: &mut Vec<String>) {
-    match (then, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            for key in keys {
-                differences(&then[key], &now[key], &child(at, key), found);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() && have_names(a) => {
-            for (a, b) in a.iter().zip(b) {
-                let name = a["name"].as_str().unwrap_or_default();
-                differences(a, b, &child(at, name), found);
-            }
-        }
-        _ if then != now => found.push(format!("`{at}` was {then} and is {now}")),
-        _ => {}
-    }
-}
-
-fn have_names(items: &[Value]) -> bool {
-    items.iter().all(|item| item["name"].is_string())
 }

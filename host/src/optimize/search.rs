@@ -95,6 +95,7 @@ impl Search {
             .collect();
         let mut study = Study::new(space, self.objectives.clone());
         study.constraints = self.constraints.clone();
+        study.budget = self.budget;
         study
     }
 
@@ -155,7 +156,7 @@ fn objective(config: &super::config::ObjectiveConfig) -> Objective {
     objective
 }
 
-/// Gathers what only makes no sense together.
+/// Gathers what does not make sense together.
 struct Check<'a> {
     document: &'a Document,
     problems: Vec<Failure>,

@@ -211,7 +211,6 @@ impl<'a> Session<'a> {
             }
             return Ok(Vec::new());
         }
-        self.study.budget = self.search.budget.map(|budget| budget + self.given);
         let suggested = self.optimizer.suggest(&self.study, wanted);
         let points = match suggested.map_err(|error| self.plugin(&error))? {
             Suggestions::Done { why } if open == 0 => {
@@ -279,6 +278,7 @@ impl<'a> Session<'a> {
                 let id = self.study.suggest(Suggestion::evaluate(point));
                 self.study.trials[id as usize].outcome = outcome;
                 self.given += 1;
+                self.study.budget = self.study.budget.map(|budget| budget + 1);
             }
             Event::Told { id, outcome } => {
                 let Some(trial) = self.open(id) else {

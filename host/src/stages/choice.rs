@@ -3,6 +3,7 @@
 use bomf_plugin_api::{Constraint, Direction, Objective};
 
 use super::front::front;
+use super::objectives::LOSS;
 
 /// A rule by which one point is chosen.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,6 +163,66 @@ fn knee_heights(rows: &[Vec<f64>]) -> Vec<f64> {
             .sum();
     }
     heights
+}
+
+/// What all methods of a run aim at.
+pub struct Aim<'a> {
+    /// Every score, normalised.
+    pub objectives: &'a [Objective],
+    /// Bounds on scores, each with its position among them.
+    pub constraints: &'a [(usize, Constraint)],
+    /// How the final point is chosen.
+    pub choice: &'a Choice,
+}
+
+impl Aim<'_> {
+    /// Position of the choice among points with one value per score. Ties: lower loss, then earlier. `None` without points.
+    pub fn choose(&self, points: &[&[f64]]) -> Option<usize> {
+        let candidate = |point: &&[f64]| Candidate {
+            values: point.to_vec(),
+            constraint_values: self
+                .constraints
+                .iter()
+                .map(|(score, _)| point[*score])
+                .collect(),
+        };
+        let candidates: Vec<Candidate> = points.iter().map(candidate).collect();
+        let constraints: Vec<Constraint> =
+            self.constraints.iter().map(|(_, c)| c.clone()).collect();
+        let loss = self
+            .objectives
+            .iter()
+            .position(|objective| objective.name == LOSS);
+        choose(
+            self.objectives,
+            &constraints,
+            &candidates,
+            self.choice,
+            loss,
+        )
+    }
+
+    /// The constraints that a point breaks, in words.
+    pub fn broken(&self, point: &[f64]) -> Vec<String> {
+        let broken = self
+            .constraints
+            .iter()
+            .filter(|(score, constraint)| !constraint.holds(point[*score]));
+        broken
+            .map(|(score, constraint)| describe_break(constraint, point[*score]))
+            .collect()
+    }
+}
+
+/// What a value misses: `accuracy 0.71, at least 0.8`.
+fn describe_break(constraint: &Constraint, value: f64) -> String {
+    let bound = |name: &str, bound: Option<f64>| bound.map(|bound| format!("{name} {bound}"));
+    let bounds = [
+        bound("at least", constraint.at_least),
+        bound("at most", constraint.at_most),
+    ];
+    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+    format!("{} {value:.4}, {}", constraint.name, bounds.join(" and "))
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bomf_plugin_api::{
-    Constraint, Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study,
-    Tensor, Trial,
+    Coordinate, Domain, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -14,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bench::{Bench, Evaluation, Fusion, WeightsBuffer};
-use super::choice::{Candidate, Choice, choose};
-use super::objectives::{LOSS, Score};
+use super::choice::Aim;
+use super::objectives::Score;
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
@@ -217,66 +216,6 @@ fn batch_rows(rows: usize, batch_size: u64, seed: u64, batch: u64) -> Vec<u64> {
     order.shuffle(&mut random);
     let start = (batch % batches * batch_size) as usize;
     order[start..rows.min(start + batch_size as usize)].to_vec()
-}
-
-/// What all methods aim at.
-pub struct Aim<'a> {
-    /// Every score, normalised.
-    pub objectives: &'a [Objective],
-    /// Bounds on scores, each with its position among them.
-    pub constraints: &'a [(usize, Constraint)],
-    /// How the final point is chosen.
-    pub choice: &'a Choice,
-}
-
-impl Aim<'_> {
-    /// Position of the choice among points with one value per score. Ties: lower loss, then earlier. `None` without points.
-    pub fn choose(&self, points: &[&[f64]]) -> Option<usize> {
-        let candidate = |point: &&[f64]| Candidate {
-            values: point.to_vec(),
-            constraint_values: self
-                .constraints
-                .iter()
-                .map(|(score, _)| point[*score])
-                .collect(),
-        };
-        let candidates: Vec<Candidate> = points.iter().map(candidate).collect();
-        let constraints: Vec<Constraint> =
-            self.constraints.iter().map(|(_, c)| c.clone()).collect();
-        let loss = self
-            .objectives
-            .iter()
-            .position(|objective| objective.name == LOSS);
-        choose(
-            self.objectives,
-            &constraints,
-            &candidates,
-            self.choice,
-            loss,
-        )
-    }
-
-    /// The constraints that a point breaks, in words.
-    fn broken(&self, point: &[f64]) -> Vec<String> {
-        let broken = self
-            .constraints
-            .iter()
-            .filter(|(score, constraint)| !constraint.holds(point[*score]));
-        broken
-            .map(|(score, constraint)| describe_break(constraint, point[*score]))
-            .collect()
-    }
-}
-
-/// What a value misses: `accuracy 0.71, at least 0.8`.
-fn describe_break(constraint: &Constraint, value: f64) -> String {
-    let bound = |name: &str, bound: Option<f64>| bound.map(|bound| format!("{name} {bound}"));
-    let bounds = [
-        bound("at least", constraint.at_least),
-        bound("at most", constraint.at_most),
-    ];
-    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
-    format!("{} {value:.4}, {}", constraint.name, bounds.join(" and "))
 }
 
 /// Lets one method search.
