@@ -9,6 +9,7 @@ mod estimate;
 mod journal;
 mod memory;
 mod metrics;
+mod optimize;
 mod output;
 mod plan;
 mod progress;
@@ -93,6 +94,12 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
         Command::Validate(arguments) => validate(cli, arguments, progress),
         Command::Score(arguments) => {
             score::score(arguments, &discover(cli, &[], progress), progress)
+        }
+        Command::Optimize(arguments) => {
+            optimize::optimize(arguments, |from_config| {
+                discover(cli, from_config, progress)
+            })?;
+            Ok(String::new())
         }
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),

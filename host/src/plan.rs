@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bomf_plugin_api::{Context, Domain, Kind, Parameter, Scale, Task};
+use bomf_plugin_api::{Constraint, Context, Domain, Kind, Parameter, Scale, Task};
 use serde_json::{Map, Value, json};
 
 use crate::assets;
@@ -16,8 +16,9 @@ use crate::data::{self, ResolvedFile, Splits};
 use crate::diagnostics::{Failure, Failures};
 use crate::metrics::{self, Groups, Metrics};
 use crate::registry::Registry;
+use crate::stages::choice::Choice;
 use crate::stages::fuse::MethodPlan;
-use crate::stages::objectives::{Choice, Score};
+use crate::stages::objectives::Score;
 use crate::stages::test::TestPlan;
 use crate::stages::trajectory::TrajectoryPlan;
 use crate::stages::tune::{Axis, TunePlan};
@@ -41,6 +42,8 @@ pub struct Plan {
     pub trajectory: TrajectoryPlan,
     /// The methods.
     pub methods: Vec<MethodPlan>,
+    /// What a fused model has to fulfil: bounds on scores, each with its position among them.
+    pub constraints: Vec<(usize, Constraint)>,
     /// How a method's final point is chosen.
     pub choice: Choice,
     /// How results on the test split are stated.
@@ -89,6 +92,7 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         &context,
     )?;
     let objectives = objectives(&config, &document, metrics.scores())?;
+    let constraints = constraints(&config, &document, metrics.scores())?;
     let choice = choice(&config, &document, metrics.scores())?;
     let folder = document.path().parent().unwrap_or(Path::new("")).to_owned();
     let model_folder = model_folder(&config, &document, &folder, say)?;
@@ -128,6 +132,7 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         tune,
         trajectory,
         methods,
+        constraints,
         choice,
         test,
         threads,
@@ -141,7 +146,7 @@ pub struct Names<'a> {
     pub registry: &'a Registry,
     /// Where the names stand.
     pub document: &'a Document,
-    /// What was found.
+    /// What is wrong.
     pub problems: Vec<Failure>,
 }
 
@@ -188,7 +193,8 @@ impl Names<'_> {
         }
     }
 
-    fn plugin(&mut self, kind: Kind, name: &str, options: &Map<String, Value>, at: &str) {
+    /// Looks at one plugin and its options.
+    pub fn plugin(&mut self, kind: Kind, name: &str, options: &Map<String, Value>, at: &str) {
         let Some((_, descriptor)) = self.registry.find(kind, name) else {
             let at = child(at, "use");
             let failure = self.document.problem(
@@ -305,14 +311,44 @@ fn position(scores: &[Score], name: &str) -> Result<usize, String> {
         })
 }
 
+/// The constraints, each with the position of its score.
+fn constraints(
+    config: &Config,
+    document: &Document,
+    scores: &[Score],
+) -> Result<Vec<(usize, Constraint)>, Failures> {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for (index, constraint) in config.fuse.constraints.iter().enumerate() {
+        match position(scores, &constraint.name) {
+            Ok(position) => found.push((position, constraint.constraint())),
+            Err(what) => {
+                let at = child(&item("fuse.constraints", index), "name");
+                problems.push(document.problem(&at, "config::objective", what));
+            }
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(found),
+        false => Err(Failures(problems)),
+    }
+}
+
 fn choice(config: &Config, document: &Document, scores: &[Score]) -> Result<Choice, Failures> {
     let fault =
         |what: String| Failures::from(document.problem("fuse.choose", "config::objective", what));
     Ok(match &config.fuse.choose {
-        ChooseConfig::Rule(ChooseRule::BestMetricSum) => Choice::BestMetricSum,
+        ChooseConfig::Rule(ChooseRule::BestMetricSum) => {
+            let weight = |score: &Score| if score.is_loss() { 0.0 } else { 1.0 };
+            Choice::Weights(scores.iter().map(weight).collect())
+        }
         ChooseConfig::Rule(ChooseRule::Knee) => Choice::Knee,
         ChooseConfig::Best(choose) => {
-            Choice::BestOf(position(scores, &choose.best).map_err(fault)?)
+            let mut within = vec![None; scores.len()];
+            for (name, tolerance) in &choose.within {
+                within[position(scores, name).map_err(fault)?] = Some(tolerance.0);
+            }
+            let objective = position(scores, &choose.best).map_err(fault)?;
+            Choice::Best { objective, within }
         }
         ChooseConfig::Weights(choose) => {
             let mut weights = vec![0.0; scores.len()];
@@ -396,7 +432,8 @@ fn tune_plan(tune: &TuneConfig, config: &Config, registry: &Registry) -> TunePla
     }
 }
 
-fn axis_plan(name: &str, axis: &AxisConfig) -> Axis {
+/// An axis of a search: its domain, and the values behind the indices of choices.
+pub fn axis_plan(name: &str, axis: &AxisConfig) -> Axis {
     let (domain, choices) = match axis {
         AxisConfig::Range(range) => {
             let scale = match range.scale {

@@ -390,11 +390,21 @@ impl Report {
         text.push_str("## Chosen points (validation split)\n\n");
         let mut header = vec!["method".to_owned()];
         header.extend(self.scores.iter().map(|score| score.name.clone()));
+        let constrained = !self.config.fuse.constraints.is_empty();
+        if constrained {
+            header.push("constraints".to_owned());
+        }
         header.push("coefficients of the members, in order".to_owned());
         let rows = self.methods.iter().map(|method| {
             let chosen = method.chosen();
             let mut row = vec![method.name.clone()];
             row.extend(self.values(chosen.evaluation.as_ref().map(|e| e.values.as_slice())));
+            if constrained {
+                row.push(match method.broken.is_empty() {
+                    true => "hold".to_owned(),
+                    false => format!("**broken by all points**: {}", method.broken.join("; ")),
+                });
+            }
             let shown = chosen.coefficients.iter().map(|c| {
                 if *c == 0.0 {
                     "0".to_owned()

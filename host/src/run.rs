@@ -17,8 +17,8 @@ use crate::progress::{Progress, now};
 use crate::registry::Registry;
 use crate::report::{self, Report};
 use crate::stages::bench::{Bench, Fusion};
+use crate::stages::choice::Aim;
 use crate::stages::fuse::{self, MethodResult, Workshop};
-use crate::stages::objectives::choose;
 use crate::stages::test;
 use crate::stages::trajectory::{self, Trajectory, TrajectoryPlan};
 use crate::stages::tune::{self, Tuning};
@@ -74,13 +74,18 @@ pub fn run(
         batch_size,
         known,
     };
-    let methods = fuse_all(&plan, &registry, &mut workshop, &objectives)?;
+    let aim = Aim {
+        objectives: &objectives,
+        constraints: &plan.constraints,
+        choice: &plan.choice,
+    };
+    let methods = fuse_all(&plan, &registry, &mut workshop, &aim)?;
     let baseline = plan
         .methods
         .iter()
         .position(|method| method.optimizer == "best_member");
     let tested = test::test(&mut workshop, &methods, baseline, plan.test)?;
-    let chosen = chosen_method(&plan, &methods, &objectives);
+    let chosen = chosen_method(&methods, &aim);
     let info = workshop.bench.model().info();
     let report = Report::new(report::Parts {
         plan: &plan,
@@ -333,13 +338,13 @@ fn fuse_all(
     plan: &Plan,
     registry: &Registry,
     workshop: &mut Workshop<'_, '_>,
-    objectives: &[Objective],
+    aim: &Aim<'_>,
 ) -> Result<Vec<MethodResult>, Failure> {
     let context = plan.context();
     let mut results = Vec::new();
     for method in &plan.methods {
         let optimizer = registry.optimizer(&method.optimizer, &method.options, &context)?;
-        let result = fuse::fuse(workshop, method, optimizer, objectives, &plan.choice)?;
+        let result = fuse::fuse(workshop, method, optimizer, aim)?;
         let path = workshop
             .run
             .journal
@@ -352,18 +357,12 @@ fn fuse_all(
 }
 
 /// The method whose choice is best on the validation split.
-fn chosen_method(plan: &Plan, methods: &[MethodResult], objectives: &[Objective]) -> usize {
-    let points: Vec<Vec<f64>> = methods
-        .iter()
-        .map(|method| {
-            method
-                .chosen()
-                .evaluation
-                .as_ref()
-                .map_or_else(Vec::new, |e| e.values.clone())
-        })
-        .collect();
-    choose(plan.metrics.scores(), objectives, &points, &plan.choice)
+fn chosen_method(methods: &[MethodResult], aim: &Aim<'_>) -> usize {
+    let chosen = methods.iter().map(|method| {
+        let evaluation = method.chosen().evaluation.as_ref();
+        &evaluation.expect("what was chosen was evaluated").values[..]
+    });
+    aim.choose(&chosen.collect::<Vec<_>>())
         .expect("there is one method or more")
 }
 

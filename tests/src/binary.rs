@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// No call in the tests may take longer than this.
-const LONGEST: Duration = Duration::from_secs(240);
+pub(crate) const LONGEST: Duration = Duration::from_secs(240);
 
 /// One call of the binary, in a clean environment: no plugins but those that the call names or that lie beside the binary.
 pub struct Bomf {
-    command: Command,
+    pub(crate) command: Command,
 }
 
 /// What a call left behind.

@@ -7,11 +7,13 @@
 //! and a configuration that runs in seconds).
 
 pub mod binary;
+pub mod conversation;
 pub mod fixture;
 pub mod plugin_folder;
 pub mod tiny;
 
 pub use binary::{Bomf, Output};
+pub use conversation::Conversation;
 pub use tiny::TinyRun;
 
 use std::path::PathBuf;

@@ -242,6 +242,56 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
 }
 
 #[test]
+fn constraints_bind_the_choice_and_stand_in_the_report() {
+    let tiny = TinyRun::new();
+    tiny.edit(
+        "  choose: best_metric_sum",
+        "  constraints: [ { name: loss, at_most: -1 }, { name: accuracy, at_least: 0 } ]\n  choose: { best: f1, within: { loss: 0.1 } }",
+    );
+    tiny.run("broken")
+        .output()
+        .expect_code(0)
+        .expect_stdout(&[
+            "constraints",
+            "**broken by all points**: loss",
+            "at most -1",
+        ])
+        .expect_stderr(&["found no point that fulfils the constraints"]);
+    let report = tiny.results("broken").report;
+    for method in report["methods"].as_array().into_iter().flatten() {
+        // Nothing can be below -1 nats: the lowest loss misses that least.
+        let losses = method["trials"].as_array().into_iter().flatten();
+        let lowest = losses
+            .filter_map(|trial| trial["evaluation"]["values"][0].as_f64())
+            .fold(f64::INFINITY, f64::min);
+        let chosen = &method["trials"][method["chosen"].as_u64().unwrap_or(0) as usize];
+        assert_eq!(
+            chosen["evaluation"]["values"][0].as_f64(),
+            Some(lowest),
+            "{}",
+            method["name"]
+        );
+        assert_eq!(method["broken"].as_array().map(Vec::len), Some(1));
+    }
+    tiny.edit("at_most: -1", "at_most: 1000");
+    let held = tiny
+        .run("held")
+        .output()
+        .expect_code(0)
+        .expect_stdout(&["| hold"]);
+    assert!(!held.stdout.contains("broken by all points"));
+    tiny.edit("name: accuracy, at_least: 0", "name: acuracy");
+    tiny.bomf(&["validate", "tiny.yaml"])
+        .output()
+        .expect_code(2)
+        .expect_stderr(&[
+            "error[config::constraint]",
+            "fuse.constraints[1]",
+            "did you mean `accuracy`?",
+        ]);
+}
+
+#[test]
 fn validation_estimates_what_a_run_will_take() {
     let tiny = TinyRun::new();
     tiny.bomf(&["validate", "tiny.yaml"])

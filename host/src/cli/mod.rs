@@ -1,6 +1,7 @@
 //! The command line: what the user typed.
 
 mod log;
+pub mod optimize;
 pub mod plugins;
 pub mod score;
 pub mod validate;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use log::listen;
+pub use optimize::OptimizeArguments;
 
 /// What `bomf --version` prints.
 const VERSION: &str = concat!(
@@ -62,6 +64,9 @@ pub enum Command {
     Validate(ConfigArguments),
     /// Score predictions that stand in a file, with the metrics alone.
     Score(score::ScoreArguments),
+    /// Search any space for any program: it asks for points and is told their values, as JSON lines.
+    #[command(long_about = optimize::ABOUT, after_help = optimize::EXAMPLES)]
+    Optimize(OptimizeArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]
     Plugins(PluginsCommand),

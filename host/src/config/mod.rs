@@ -9,8 +9,9 @@ mod semantics;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bomf_plugin_api::Hyperparameters;
+use bomf_plugin_api::{Constraint, Hyperparameters};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -342,7 +343,8 @@ pub struct UseConfig {
 }
 
 impl UseConfig {
-    fn new(plugin: &str) -> Self {
+    /// A plugin with its default options.
+    pub fn new(plugin: &str) -> Self {
         Self {
             plugin: plugin.to_owned(),
             options: Map::new(),
@@ -437,6 +439,35 @@ pub struct RangeConfig {
     pub integer: bool,
 }
 
+impl RangeConfig {
+    /// What is wrong with the bounds together, and the key that it is wrong with, if it is one.
+    pub fn fault(&self) -> Option<(Option<&'static str>, String)> {
+        let Self { low, high, .. } = *self;
+        if low > high {
+            return Some((None, format!("found {low} to {high}, expected low <= high")));
+        }
+        if self.scale == ScaleConfig::Log && low <= 0.0 {
+            return Some((
+                Some("low"),
+                format!("found {low}, expected more than 0 on a log scale"),
+            ));
+        }
+        if !(high - low).is_finite() {
+            let message = format!("found {low} to {high}, expected bounds that are less far apart");
+            return Some((None, message));
+        }
+        // Whole numbers beyond this are not told apart in JSON.
+        const WHOLE: f64 = (1_u64 << 53) as f64;
+        if self.integer && (low.ceil() > high.floor() || low < -WHOLE || high > WHOLE) {
+            let message = format!(
+                "found {low} to {high}, expected a whole number between them, none beyond 2^53"
+            );
+            return Some((None, message));
+        }
+        None
+    }
+}
+
 /// How an axis is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -522,6 +553,9 @@ pub struct FuseConfig {
     /// The methods that are compared.
     #[schemars(length(min = 1))]
     pub methods: Vec<MethodConfig>,
+    /// What a fused model has to fulfil. Optimizers that know constraints search by them; a point that breaks one is chosen
+    /// only if all points do, and the report says so.
+    pub constraints: Vec<ConstraintConfig>,
     /// How a method's final point is chosen among those it tried.
     pub choose: ChooseConfig,
     /// The reference point of hypervolumes lies below the worst member by this share of the members' spread.
@@ -536,6 +570,7 @@ impl Default for FuseConfig {
             fuser: UseConfig::new("cpu"),
             iterations: 75,
             methods: methods.iter().map(|name| MethodConfig::new(name)).collect(),
+            constraints: Vec::new(),
             choose: ChooseConfig::Rule(ChooseRule::BestMetricSum),
             reference_margin: 0.1,
         }
@@ -577,6 +612,40 @@ impl MethodConfig {
     }
 }
 
+/// A bound on a value.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConstraintConfig {
+    /// The value: `loss` or the name of a metric; outside of runs any name.
+    pub name: String,
+    /// Least value that is allowed.
+    pub at_least: Option<f64>,
+    /// Greatest value that is allowed.
+    pub at_most: Option<f64>,
+}
+
+impl ConstraintConfig {
+    /// As studies have it.
+    pub fn constraint(&self) -> Constraint {
+        let mut constraint = Constraint::at_least(&self.name, 0.0);
+        (constraint.at_least, constraint.at_most) = (self.at_least, self.at_most);
+        constraint
+    }
+
+    /// What is wrong with the bounds together.
+    pub fn fault(&self) -> Option<String> {
+        match (self.at_least, self.at_most) {
+            (None, None) => {
+                Some("found no bound, expected `at_least`, `at_most` or both".to_owned())
+            }
+            (Some(low), Some(high)) if low > high => Some(format!(
+                "found at least {low} and at most {high}, expected bounds that leave something between them"
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// How a method's final point is chosen.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -599,19 +668,28 @@ pub enum ChooseRule {
     Knee,
 }
 
-/// The best of one score.
+/// The best of one score, perhaps within a tolerance of the others.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChooseBest {
-    /// `loss` or the name of a metric.
+    /// Name of the score: `loss` or a metric, outside of runs an objective.
     pub best: String,
+    /// Tolerances of other scores by name, in their own units: only points count whose score is at most so much worse than
+    /// the best of that score among all points. If no point is within all tolerances, the one that misses them least.
+    #[serde(default)]
+    pub within: BTreeMap<String, Tolerance>,
 }
+
+/// A number that is not negative.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Tolerance(#[schemars(range(min = 0.0))] pub f64);
 
 /// A weighted sum of the normalised scores.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChooseWeights {
-    /// Weight of `loss` and of metrics by name.
+    /// Weights of scores by name; what is not named does not count.
     pub weights: BTreeMap<String, f64>,
 }
 
@@ -655,16 +733,26 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failures> {
     parse(Document::read(path, sets)?)
 }
 
-fn parse(document: Document) -> Result<Loaded, Failures> {
+/// The values of a document, checked against their own schema.
+///
+/// # Errors
+/// Every unknown key, wrong type and value out of range.
+pub fn read<T: JsonSchema + DeserializeOwned>(document: &Document) -> Result<T, Failures> {
     let mut problems = Vec::new();
-    let schema = schemars::schema_for!(Config).to_value();
-    schema::check(&schema, &document.value, "", &document, &mut problems);
+    let schema = schemars::schema_for!(T).to_value();
+    schema::check(&schema, &document.value, "", document, &mut problems);
     if !problems.is_empty() {
         return Err(Failures(problems));
     }
     // The schema is the struct's own: what it lets through can be read, but for numbers out of a type's range.
-    let config = Config::deserialize(&document.value)
+    let value = T::deserialize(&document.value)
         .map_err(|error| document.problem("", "config::value", error.to_string()))?;
+    Ok(value)
+}
+
+fn parse(document: Document) -> Result<Loaded, Failures> {
+    let config: Config = read(&document)?;
+    let mut problems = Vec::new();
     semantics::check(&config, &document, &mut problems);
     Ok(Loaded {
         config,
@@ -827,11 +915,40 @@ mod tests {
                 "test: { path: x.csv, fields: { label: y } }\n  split: {",
                 "config::data",
             ),
+            (
+                "choose: best_metric_sum",
+                "choose: { best: f1, within: { acuracy: 0.1 } }",
+                "config::objective",
+            ),
+            (
+                "choose: best_metric_sum",
+                "constraints: [ { name: acuracy, at_least: 0.5 } ]",
+                "config::objective",
+            ),
+            (
+                "choose: best_metric_sum",
+                "constraints: [ { name: f1, at_least: 0.9, at_most: 0.1 } ]",
+                "config::constraint",
+            ),
         ] {
             assert!(WHOLE.contains(from), "{from}");
             let failure = only(&WHOLE.replacen(from, to, 1));
             assert_eq!(failure.code, code, "{failure}");
         }
+    }
+
+    #[test]
+    fn of_several_kinds_of_sections_the_one_that_was_meant_says_what_is_wrong() {
+        let failures = load(&WHOLE.replace("high: 3e-4", "hihg: 3e-4"))
+            .unwrap_err()
+            .0;
+        let codes: Vec<&str> = failures.iter().map(|failure| failure.code).collect();
+        assert_eq!(
+            codes,
+            ["config::unknown_key", "config::missing"],
+            "{failures:#?}"
+        );
+        assert_eq!(failures[0].hint.as_deref(), Some("did you mean `high`?"));
     }
 
     proptest::proptest! {

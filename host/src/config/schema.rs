@@ -103,7 +103,7 @@ impl Walk<'_> {
                     && discriminated(self.root, option, value)
             })
             .collect();
-        match nearest_of(self.root, &alike, value)[..] {
+        match meant(self.root, alike, value)[..] {
             [only] => self.value(only, value, at),
             _ => {
                 let kinds: Vec<String> = options
@@ -212,20 +212,6 @@ impl Walk<'_> {
     }
 }
 
-/// Of several alternatives those that ask for the most of the keys that a section has.
-fn nearest_of<'a>(root: &Value, options: &[&'a Value], value: &Value) -> Vec<&'a Value> {
-    let hits = |option: &Value| {
-        let required = resolve(root, option)
-            .get("required")
-            .and_then(Value::as_array);
-        let names = required.into_iter().flatten().filter_map(Value::as_str);
-        names.filter(|name| value.get(name).is_some()).count()
-    };
-    let most = options.iter().map(|option| hits(option)).max();
-    let nearest = options.iter().filter(|option| Some(hits(option)) == most);
-    nearest.copied().collect()
-}
-
 /// For variants that name their kind in a constant property: whether it is this value's.
 fn discriminated(root: &Value, option: &Value, value: &Value) -> bool {
     let properties = option.get("properties").and_then(Value::as_object);
@@ -233,6 +219,38 @@ fn discriminated(root: &Value, option: &Value, value: &Value) -> bool {
         let constant = resolve(root, property).get("const");
         constant.is_none_or(|constant| value.get(key) == Some(constant))
     })
+}
+
+/// Of several kinds of sections, those that know most of a section's keys; a key that is nearly theirs counts half.
+fn meant<'a>(root: &Value, options: Vec<&'a Value>, value: &Value) -> Vec<&'a Value> {
+    let Some(map) = value.as_object().filter(|_| options.len() > 1) else {
+        return options;
+    };
+    let known = |option: &Value| -> usize {
+        let properties = resolve(root, option)
+            .get("properties")
+            .and_then(Value::as_object);
+        let names = || {
+            properties
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.as_str())
+        };
+        let points = map.keys().map(|key| match names().any(|name| name == key) {
+            true => 2,
+            false => usize::from(nearest(key, names()).is_some()),
+        });
+        points.sum()
+    };
+    let most = options
+        .iter()
+        .map(|option| known(option))
+        .max()
+        .unwrap_or(0);
+    options
+        .into_iter()
+        .filter(|option| known(option) == most)
+        .collect()
 }
 
 /// The known name nearest to a wrong one, if one is near.
@@ -319,7 +337,7 @@ pub fn expected(root: &Value, schema: &Value) -> String {
             Some(least) => format!("a list of {least} or more"),
             None => "a list".to_owned(),
         },
-        "object" => "a section with keys".to_owned(),
+        "object" => section(schema),
         other => other.to_owned(),
     });
     let named: Vec<String> = named.filter(|name| name != "nothing").collect();
@@ -327,6 +345,23 @@ pub fn expected(root: &Value, schema: &Value) -> String {
         "nothing".to_owned()
     } else {
         named.join(" or ")
+    }
+}
+
+/// A section by the keys that it cannot do without.
+fn section(schema: &Value) -> String {
+    let required = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let names: Vec<String> = required
+        .filter_map(Value::as_str)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.is_empty() {
+        true => "a section with keys".to_owned(),
+        false => format!("a section with {}", names.join(" and ")),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::document::{Document, child, item};
 use super::schema::nearest;
-use super::{AxisConfig, ChooseConfig, Config, FileConfig, LabelConfig, ScaleConfig, TaskConfig};
+use super::{AxisConfig, ChooseConfig, Config, FileConfig, LabelConfig, TaskConfig};
 use crate::diagnostics::Failure;
 
 /// Gathers what is wrong although every value is in order by itself.
@@ -208,16 +208,9 @@ impl Check<'_> {
             }
             match axis {
                 AxisConfig::Range(range) => {
-                    if range.low > range.high {
-                        let message = format!(
-                            "found {} to {}, expected low <= high",
-                            range.low, range.high
-                        );
+                    if let Some((key, message)) = range.fault() {
+                        let at = key.map_or(at.clone(), |key| child(&at, key));
                         self.problem(&at, "config::range", message);
-                    } else if range.scale == ScaleConfig::Log && range.low <= 0.0 {
-                        let message =
-                            format!("found {}, expected more than 0 on a log scale", range.low);
-                        self.problem(&child(&at, "low"), "config::range", message);
                     } else if range.integer {
                         self.values(
                             &at,
@@ -289,9 +282,23 @@ impl Check<'_> {
                 );
             }
         }
+        let constraints = self.config.fuse.constraints.iter().enumerate();
+        for (index, constraint) in constraints {
+            let at = item("fuse.constraints", index);
+            if let Some(message) = constraint.fault() {
+                self.problem(&at, "config::constraint", message);
+            }
+            if !is_known(&constraint.name) {
+                unknown.push((child(&at, "name"), constraint.name.clone()));
+            }
+        }
         match &self.config.fuse.choose {
-            ChooseConfig::Best(choose) if !is_known(&choose.best) => {
-                unknown.push(("fuse.choose.best".to_owned(), choose.best.clone()));
+            ChooseConfig::Best(choose) => {
+                if !is_known(&choose.best) {
+                    unknown.push(("fuse.choose.best".to_owned(), choose.best.clone()));
+                }
+                let names = choose.within.keys().filter(|name| !is_known(name));
+                unknown.extend(names.map(|name| (child("fuse.choose.within", name), name.clone())));
             }
             ChooseConfig::Weights(choose) => {
                 let names = choose.weights.keys().filter(|name| !is_known(name));

@@ -1,10 +1,10 @@
 //! The run folder and its journal: every finished piece of work is on disk before the next one starts.
 //!
-//! `journal.jsonl` is append-only. Each line holds a key, a value and a checksum. Resuming is a replay: a piece of work
-//! whose key is in the journal is not done again.
+//! `journal.jsonl` holds [`lines`]. Resuming is a replay: a piece of work whose key is in the journal is not done again.
 
 pub mod crash;
 pub mod file;
+pub mod lines;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::Tensor;
 use fs4::FileExt;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diagnostics::Failure;
 use crate::timing::{Spent, Timing};
+use lines::Lines;
 
 const JOURNAL: &str = "journal.jsonl";
 const LOCK: &str = "lock";
@@ -34,20 +35,10 @@ pub struct Journal {
 }
 
 struct State {
-    file: File,
-    lines: u64,
+    lines: Lines,
     entries: HashMap<String, Value>,
     /// Time that the lines so far account for.
     recorded: Spent,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    seq: u64,
-    key: String,
-    value: Value,
-    /// Time since the line before.
-    spent: Spent,
 }
 
 impl Journal {
@@ -92,35 +83,16 @@ impl Journal {
 
     fn open_file(folder: &Path, lock: File) -> Result<Self, Failure> {
         let path = folder.join(JOURNAL);
-        let fault = |error: std::io::Error| Failure::io("journal::open", &path, &error);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(fault)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(fault)?;
-        let (lines, whole) = parse(&path, &bytes)?;
-        if whole < bytes.len() {
-            tracing::warn!(
-                "{}: dropped a torn last line of {} bytes",
-                path.display(),
-                bytes.len() - whole
-            );
-            file.set_len(whole as u64)
-                .and_then(|()| file.sync_all())
-                .map_err(fault)?;
-        }
-        file::sync_folder(folder).map_err(fault)?;
+        let (lines, read) = Lines::open(&path)?;
         let mut recorded = Spent::default();
-        lines.iter().for_each(|line| recorded.add(&line.spent));
+        read.iter()
+            .flat_map(|line| &line.spent)
+            .for_each(|spent| recorded.add(spent));
         let timing = Timing::after(recorded.clone());
         let state = State {
-            file,
+            lines,
             recorded,
-            lines: lines.len() as u64,
-            entries: lines
+            entries: read
                 .into_iter()
                 .map(|line| (line.key, line.value))
                 .collect(),
@@ -169,30 +141,10 @@ impl Journal {
         })?;
         let state = &mut *self.state.borrow_mut();
         let spent = self.timing.spent();
-        let line = Line {
-            seq: state.lines,
-            key: key.to_owned(),
-            value,
-            spent: spent.since(&state.recorded),
-        };
-        let text = format_line(&line);
-        let before = state.file.metadata().map(|metadata| metadata.len());
-        let append = |file: &mut File| -> std::io::Result<()> {
-            file.write_all(text.as_bytes())?;
-            crash::point();
-            file.sync_data()
-        };
-        if let Err(error) = append(&mut state.file) {
-            // A half-written line is taken back, so that what was recorded stays readable; a reader would drop it too.
-            if let Ok(length) = before {
-                let _ = state.file.set_len(length);
-            }
-            return Err(Failure::io("journal::write", &path, &error));
-        }
-        crash::point();
-        state.lines += 1;
+        let since = spent.since(&state.recorded);
+        state.lines.append(key, &value, Some(since))?;
         state.recorded = spent;
-        state.entries.insert(line.key, line.value);
+        state.entries.insert(key.to_owned(), value);
         Ok(())
     }
 
@@ -299,56 +251,6 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     file.write_all(format!("process {}\n", std::process::id()).as_bytes())
         .map_err(fault)?;
     Ok(file)
-}
-
-/// `{"sum": "<16 digits>", "line": {...}}`: the checksum is over the exact text of `line`.
-fn format_line(line: &Line) -> String {
-    let text = serde_json::to_string(line).expect("keys are strings and values are JSON");
-    format!("{{\"sum\":\"{}\",\"line\":{text}}}\n", checksum(&text))
-}
-
-fn checksum(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
-}
-
-/// All whole lines, and how many bytes they take. The last line may be torn; any other fault is an error.
-fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Line>, usize), Failure> {
-    let (mut lines, mut whole) = (Vec::new(), 0);
-    let mut rest = bytes;
-    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-        let line = parse_line(&rest[..end], lines.len() as u64).map_err(|what| {
-            Failure::input(
-                "journal::corrupt",
-                format!("{}:{}", path.display(), lines.len() + 1),
-                what,
-            )
-            .hint("the file was changed after it was written: start the run anew")
-        })?;
-        lines.push(line);
-        whole += end + 1;
-        rest = &rest[end + 1..];
-    }
-    Ok((lines, whole))
-}
-
-fn parse_line(bytes: &[u8], expected: u64) -> Result<Line, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let inner = text
-        .strip_prefix("{\"sum\":\"")
-        .and_then(|rest| rest.split_at_checked(16))
-        .and_then(|(sum, rest)| Some((sum, rest.strip_prefix("\",\"line\":")?.strip_suffix('}')?)));
-    let (sum, inner) = inner.ok_or("found no journal line")?;
-    if checksum(inner) != sum {
-        return Err("found a line that does not match its checksum".to_owned());
-    }
-    let line: Line = serde_json::from_str(inner).map_err(|error| error.to_string())?;
-    if line.seq != expected {
-        return Err(format!(
-            "found line number {}, expected {expected}",
-            line.seq
-        ));
-    }
-    Ok(line)
 }
 
 #[cfg(test)]

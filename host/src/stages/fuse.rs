@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bomf_plugin_api::{
-    Coordinate, Domain, Objective, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
+    Coordinate, Domain, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bench::{Bench, Fusion, WeightsBuffer};
-use super::objectives::{Choice, Score, choose};
+use super::choice::Aim;
+use super::objectives::Score;
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
@@ -64,6 +65,9 @@ pub struct MethodResult {
     pub ended: Option<String>,
     /// Position of the trial that it ends with.
     pub chosen: usize,
+    /// The constraints that this trial breaks: only when all trials break some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<String>,
 }
 
 impl MethodResult {
@@ -170,6 +174,7 @@ impl Workshop<'_, '_> {
         &mut self,
         trial: &Trial,
         objectives: &[usize],
+        constraints: &[usize],
     ) -> Result<(FuseTrial, Outcome), Failure> {
         let Some(Coordinate::Simplex(coefficients)) = trial.suggestion.point.first() else {
             unreachable!("the space has one simplex, and points were checked against it")
@@ -186,12 +191,15 @@ impl Workshop<'_, '_> {
         }
         let done = self.evaluate(coefficients)?;
         let outcome = match (&done.evaluation, &done.failed) {
-            (Some(evaluation), _) => Outcome::finished(
-                objectives
-                    .iter()
-                    .map(|&index| evaluation.values[index])
-                    .collect(),
-            ),
+            (Some(evaluation), _) => {
+                let at =
+                    |positions: &[usize]| positions.iter().map(|&i| evaluation.values[i]).collect();
+                Outcome::Finished {
+                    values: at(objectives),
+                    noise: None,
+                    constraint_values: at(constraints),
+                }
+            }
             (None, why) => Outcome::Failed {
                 why: why.clone().unwrap_or_default(),
             },
@@ -216,8 +224,7 @@ pub fn fuse(
     workshop: &mut Workshop<'_, '_>,
     plan: &MethodPlan,
     optimizer: Box<dyn Optimizer>,
-    objectives: &[Objective],
-    choice: &Choice,
+    aim: &Aim<'_>,
 ) -> Result<MethodResult, Failure> {
     let run = workshop.run;
     let members = workshop.fusion.members();
@@ -229,9 +236,15 @@ pub fn fuse(
         space,
         plan.objectives
             .iter()
-            .map(|&i| objectives[i].clone())
+            .map(|&i| aim.objectives[i].clone())
             .collect(),
     );
+    study.constraints = aim
+        .constraints
+        .iter()
+        .map(|(_, constraint)| constraint.clone())
+        .collect();
+    let constrained: Vec<usize> = aim.constraints.iter().map(|(score, _)| *score).collect();
     if plan.needs_gram {
         study.gram = Some(
             run.timing
@@ -253,7 +266,7 @@ pub fn fuse(
     let end = search.run(|_, trial, _| {
         let (done, outcome): (FuseTrial, Outcome) =
             run.journal.once(&format!("{key}/trial/{}", trial.id), || {
-                workshop.outcome(trial, &plan.objectives)
+                workshop.outcome(trial, &plan.objectives, &constrained)
             })?;
         progress.advance(1, &summary(run.metrics.scores(), &done));
         if let Some(evaluation) = &done.evaluation {
@@ -270,29 +283,34 @@ pub fn fuse(
         End::Budget => None,
         End::Done(why) => Some(why),
     };
-    let chosen = pick(run.metrics.scores(), objectives, &trials, choice)
-        .ok_or_else(|| nothing_worked(&plan.name, &trials))?;
+    let chosen = pick(aim, &trials).ok_or_else(|| nothing_worked(&plan.name, &trials))?;
+    let broken = trials[chosen]
+        .evaluation
+        .as_ref()
+        .map_or_else(Vec::new, |e| aim.broken(&e.values));
+    if !broken.is_empty() {
+        tracing::warn!(
+            "{}: found no point that fulfils the constraints, chose the one that misses them least: {}",
+            plan.name,
+            broken.join(", ")
+        );
+    }
     Ok(MethodResult {
         name: plan.name.clone(),
         trials,
         ceiling,
         ended,
         chosen,
+        broken,
     })
 }
 
-fn pick(
-    scores: &[Score],
-    objectives: &[Objective],
-    trials: &[FuseTrial],
-    choice: &Choice,
-) -> Option<usize> {
-    let (positions, points): (Vec<usize>, Vec<Vec<f64>>) = trials
-        .iter()
-        .enumerate()
-        .filter_map(|(position, trial)| Some((position, trial.evaluation.as_ref()?.values.clone())))
-        .unzip();
-    choose(scores, objectives, &points, choice).map(|index| positions[index])
+fn pick(aim: &Aim<'_>, trials: &[FuseTrial]) -> Option<usize> {
+    let evaluated = trials.iter().enumerate();
+    let evaluated =
+        evaluated.filter_map(|(i, trial)| Some((i, &trial.evaluation.as_ref()?.values[..])));
+    let (positions, points): (Vec<usize>, Vec<&[f64]>) = evaluated.unzip();
+    aim.choose(&points).map(|index| positions[index])
 }
 
 fn summary(scores: &[Score], trial: &FuseTrial) -> String {

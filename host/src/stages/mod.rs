@@ -1,6 +1,8 @@
 //! The stages of a run. Each is a function from the stage before to the next; only `study` loops.
 
 pub mod bench;
+pub mod choice;
+pub mod front;
 pub mod fuse;
 pub mod objectives;
 pub mod study;

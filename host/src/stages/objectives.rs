@@ -1,4 +1,4 @@
-//! Normalisation of objectives, and the choice of the final point.
+//! Scores and their normalisation.
 
 use bomf_plugin_api::{Direction, Objective, ScoreDescriptor};
 use serde::{Deserialize, Serialize};
@@ -102,87 +102,6 @@ pub fn loss_of(scores: &[Score], values: &[f64]) -> f64 {
     loss.map_or(f64::INFINITY, |(_, &value)| value)
 }
 
-/// How the final point is chosen among the points that a method tried.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Choice {
-    /// Greatest sum of the normalised metrics.
-    BestMetricSum,
-    /// The point of the Pareto front that is farthest above the line (plane) through the front's extremes.
-    Knee,
-    /// Best value of one score.
-    BestOf(usize),
-    /// Greatest weighted sum of the normalised scores, one weight per score.
-    Weights(Vec<f64>),
-}
-
-/// Position of the point that a method's search ends with. Ties: lower loss, then earlier. `None` without points.
-///
-/// `objectives` and every row of `points` are in the order of `scores`.
-pub fn choose(
-    scores: &[Score],
-    objectives: &[Objective],
-    points: &[Vec<f64>],
-    choice: &Choice,
-) -> Option<usize> {
-    let normalised: Vec<Vec<f64>> = points
-        .iter()
-        .map(|values| {
-            objectives
-                .iter()
-                .zip(values)
-                .map(|(o, &value)| o.normalise(value))
-                .collect()
-        })
-        .collect();
-    let merit = |row: &[f64]| -> f64 {
-        match choice {
-            Choice::BestMetricSum => scores
-                .iter()
-                .zip(row)
-                .filter(|(score, _)| !score.is_loss())
-                .map(|(_, x)| x)
-                .sum(),
-            Choice::Knee => knee_height(&normalised, row),
-            Choice::BestOf(index) => row[*index],
-            Choice::Weights(weights) => weights.iter().zip(row).map(|(w, x)| w * x).sum(),
-        }
-    };
-    let keys: Vec<(f64, f64)> = normalised
-        .iter()
-        .zip(points)
-        .map(|(row, values)| (merit(row), loss_of(scores, values)))
-        .collect();
-    super::window::best_checkpoint(&keys)
-}
-
-/// Mean of the coordinates on the scale of the Pareto front's own extremes; dominated points lose to their dominators.
-fn knee_height(all: &[Vec<f64>], row: &[f64]) -> f64 {
-    let front: Vec<&Vec<f64>> = all
-        .iter()
-        .filter(|a| !all.iter().any(|b| dominates(b, a)))
-        .collect();
-    let scaled = row.iter().enumerate().map(|(axis, &x)| {
-        let low = front
-            .iter()
-            .map(|point| point[axis])
-            .fold(f64::INFINITY, f64::min);
-        let high = front
-            .iter()
-            .map(|point| point[axis])
-            .fold(f64::NEG_INFINITY, f64::max);
-        if high > low {
-            (x - low) / (high - low)
-        } else {
-            0.0
-        }
-    });
-    scaled.sum()
-}
-
-fn dominates(a: &[f64], b: &[f64]) -> bool {
-    a.iter().zip(b).all(|(x, y)| x >= y) && a.iter().zip(b).any(|(x, y)| x > y)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,29 +122,6 @@ mod tests {
         assert!(objective.normalise(0.6).abs() < 1e-12);
         assert!((objective.normalise(-0.4) - 1.0).abs() < 1e-12);
         assert!((objective.reference.unwrap() - 0.62).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_choice_follows_the_rule_and_ties_go_to_the_lower_loss() {
-        let scores = scores();
-        let points = vec![
-            vec![0.5, 0.80],
-            vec![0.6, 0.90],
-            vec![0.55, 0.90],
-            vec![0.2, 0.85],
-        ];
-        let objectives: Vec<Objective> = (0..2)
-            .map(|i| {
-                let column: Vec<f64> = points.iter().map(|row| row[i]).collect();
-                scores[i].objective(&column, 0.1)
-            })
-            .collect();
-        let choose = |choice| choose(&scores, &objectives, &points, &choice);
-        assert_eq!(choose(Choice::BestMetricSum), Some(2));
-        assert_eq!(choose(Choice::BestOf(0)), Some(3));
-        assert_eq!(choose(Choice::Weights(vec![1.0, 0.0])), Some(3));
-        // Two points are the whole front, and both are its extremes: the lower loss decides.
-        assert_eq!(choose(Choice::Knee), Some(3));
     }
 
     #[test]

@@ -43,6 +43,27 @@ pub struct Axis {
     pub choices: Vec<Value>,
 }
 
+impl Axis {
+    /// What people and programs see of a coordinate: a number, a choice's value, or a list of coefficients.
+    pub fn value(&self, coordinate: &Coordinate) -> Value {
+        match coordinate {
+            Coordinate::Float(x) => Value::from(*x),
+            Coordinate::Integer(x) => Value::from(*x),
+            Coordinate::Choice(index) => self.choices[*index].clone(),
+            Coordinate::Simplex(coefficients) => Value::from(coefficients.as_slice()),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// The values behind a point.
+pub fn point_values(axes: &[Axis], point: &[Coordinate]) -> Map<String, Value> {
+    let pairs = axes.iter().zip(point);
+    pairs
+        .map(|(axis, coordinate)| (axis.parameter.name.clone(), axis.value(coordinate)))
+        .collect()
+}
+
 /// A finished trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuneTrial {
@@ -166,23 +187,6 @@ fn summary(run: &Run<'_>, trial: &TuneTrial) -> String {
     format!("{}: {outcome}{ended}", point.join(", "))
 }
 
-/// The values behind a point.
-fn point_values(axes: &[Axis], trial: &Trial) -> Map<String, Value> {
-    let values = axes
-        .iter()
-        .zip(&trial.suggestion.point)
-        .map(|(axis, coordinate)| {
-            let value = match coordinate {
-                Coordinate::Float(x) => Value::from(*x),
-                Coordinate::Integer(x) => Value::from(*x),
-                Coordinate::Choice(index) => axis.choices[*index].clone(),
-                _ => Value::Null,
-            };
-            (axis.parameter.name.clone(), value)
-        });
-    values.collect()
-}
-
 /// The base settings with some of them replaced.
 pub fn overlay(
     base: &Hyperparameters,
@@ -213,7 +217,7 @@ fn attempt(
     trial: &Trial,
     optimizer: &mut dyn Optimizer,
 ) -> Result<TuneTrial, Failure> {
-    let point = point_values(&plan.axes, trial);
+    let point = point_values(&plan.axes, &trial.suggestion.point);
     let spec = TrainingSpec::new(TRAIN, plan.epochs, run.seed, overlay(&plan.base, &point)?);
     let mut done = TuneTrial {
         point,
