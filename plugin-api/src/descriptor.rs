@@ -135,6 +135,10 @@ pub struct ScoreDescriptor {
     /// Whether the score of a split is the mean of values per example, which the metric then returns too.
     #[serde(default)]
     pub per_example: bool,
+    /// Whether it only explains the scores beside it (a length, a threshold, a part of the examples): reported, but not
+    /// sought unless a configuration names it. A metric may leave it out where it has no value.
+    #[serde(default)]
+    pub detail: bool,
 }
 
 impl ScoreDescriptor {
@@ -155,6 +159,7 @@ impl ScoreDescriptor {
             direction,
             range,
             per_example: false,
+            detail: false,
         }
     }
 
@@ -162,6 +167,13 @@ impl ScoreDescriptor {
     #[must_use]
     pub fn per_example(mut self) -> Self {
         self.per_example = true;
+        self
+    }
+
+    /// Says that it only explains the scores beside it, and may be left out where it has no value.
+    #[must_use]
+    pub fn detail(mut self) -> Self {
+        self.detail = true;
         self
     }
 }

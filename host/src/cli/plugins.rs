@@ -128,8 +128,10 @@ fn page(plugin: &Plugin, descriptor: &Descriptor) -> String {
         });
         text.push_str(
             &format!(
-                "\n  score `{}`: {range}, {:?}\n",
-                score.name, score.direction
+                "\n  score `{}`: {range}, {}{:?}\n",
+                score.name,
+                if score.detail { "detail, " } else { "" },
+                score.direction
             )
             .to_lowercase(),
         );

@@ -287,6 +287,10 @@ pub struct UseMetricConfig {
     /// Column that says which group an example is of, for example `group` (see `fields`) or `label`. The worst group's value
     /// is then a score too, called `NAME_worst`; reports show all groups.
     pub by: Option<String>,
+    /// Which of its scores count; by default all but those that only explain others, such as lengths and thresholds. What
+    /// does not count is reported.
+    #[schemars(length(min = 1))]
+    pub scores: Option<Vec<String>>,
     /// Options of the metric.
     #[serde(flatten)]
     pub options: Map<String, Value>,

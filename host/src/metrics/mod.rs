@@ -34,6 +34,8 @@ pub struct Measured {
     pub signatures: Map<String, Value>,
     /// The scores of every group, for the metrics that have a `by`.
     pub groups: Vec<Grouped>,
+    /// What metrics returned beside the scores that count, by the metric's name: an object of numbers.
+    pub details: Map<String, Value>,
 }
 
 /// A metric's scores of every group of examples.
@@ -68,7 +70,7 @@ pub struct OpenMetric {
     pub plugin: String,
     /// The metric.
     pub metric: Box<dyn Metric>,
-    /// Names of its scores in its own words, and which way is better.
+    /// Names of the scores that count in its own words, and which way is better.
     pub scores: Vec<(String, Direction)>,
     /// The column that says which group an example is of; the worst group is then a score of its own.
     pub by: Option<String>,
@@ -124,12 +126,17 @@ impl Metrics {
         mean_loss: Option<f64>,
     ) -> Result<Measured, Failure> {
         let mut values = self.first(mean_loss)?;
-        let (mut signatures, mut grouped) = (Map::new(), Vec::new());
+        let (mut signatures, mut details) = (Map::new(), Map::new());
+        let mut grouped = Vec::new();
         for part in &self.parts {
             match part {
                 Part::Metric(metric) => {
                     let basis = Basis::new(metric, examples)?;
                     values.extend(metric.values(&basis.scores)?);
+                    let explained = metric.details(&basis.scores);
+                    if !explained.is_empty() {
+                        details.insert(metric.label.clone(), explained.into());
+                    }
                     let mut signature = basis.scores.signature.clone();
                     if let (Some(by), Some(groups)) = (&metric.by, &basis.groups) {
                         let rows: Vec<u32> = (0..examples.rows() as u32).collect();
@@ -157,6 +164,7 @@ impl Metrics {
             evaluation: Evaluation { values },
             signatures,
             groups: grouped,
+            details,
         })
     }
 
@@ -183,7 +191,16 @@ impl OpenMetric {
             .map_err(|error| Failure::plugin(&self.plugin, &error))
     }
 
-    /// The declared scores, in order, all finite.
+    /// What the metric returned beside the scores that count.
+    fn details(&self, scores: &Scores) -> Map<String, Value> {
+        let counts = |name: &String| self.scores.iter().any(|(other, _)| other == name);
+        let others = scores.values.iter().filter(|(name, _)| !counts(name));
+        others
+            .map(|(name, value)| (name.clone(), (*value).into()))
+            .collect()
+    }
+
+    /// The scores that count, in order, all finite.
     fn values(&self, scores: &Scores) -> Result<Vec<f64>, Failure> {
         let values = self.scores.iter().map(|(name, _)| match scores.get(name) {
             Some(value) if value.is_finite() => Ok(value),

@@ -1,6 +1,6 @@
 //! From the entries of `metrics:` to open metrics and the names of their scores.
 
-use bomf_plugin_api::{Context, Descriptor, Kind};
+use bomf_plugin_api::{Context, Descriptor, Kind, ScoreDescriptor};
 use serde_json::Value;
 
 use super::{Combination, Metrics, OpenMetric, Part};
@@ -32,7 +32,18 @@ pub fn open(
     for (index, entry) in entries.iter().enumerate() {
         let at = item(at, index);
         let (part, scores) = match entry {
-            MetricConfig::Use(config) => open_metric(config, registry, context)?,
+            MetricConfig::Use(config) => {
+                let (_, descriptor) = registry
+                    .find(Kind::Metric, &config.plugin)
+                    .expect("checked before");
+                match counting(config, descriptor, &at, document) {
+                    Ok(counting) => open_metric(config, descriptor, &counting, registry, context)?,
+                    Err(more) => {
+                        problems.extend(more);
+                        continue;
+                    }
+                }
+            }
             MetricConfig::Combine(config) => {
                 match combine(config, &at, &metrics.scores, document) {
                     Ok((combination, score)) => (Part::Combination(combination), vec![score]),
@@ -62,18 +73,52 @@ pub fn open(
     }
 }
 
+/// The scores of a metric that count: those that the configuration names, or all that are no details.
+fn counting<'a>(
+    config: &UseMetricConfig,
+    descriptor: &'a Descriptor,
+    at: &str,
+    document: &Document,
+) -> Result<Vec<&'a ScoreDescriptor>, Vec<Failure>> {
+    let Some(names) = &config.scores else {
+        return Ok(descriptor.scores.iter().filter(|s| !s.detail).collect());
+    };
+    let at = child(at, "scores");
+    let (mut found, mut problems): (Vec<&ScoreDescriptor>, Vec<Failure>) = Default::default();
+    for (index, name) in names.iter().enumerate() {
+        let problem = |what| document.problem(&item(&at, index), "config::score", what);
+        match descriptor.scores.iter().find(|score| score.name == *name) {
+            None => {
+                let known = || descriptor.scores.iter().map(|score| score.name.as_str());
+                let what = format!("`{}` has no score named `{name}`", config.plugin);
+                problems.push(problem(what).hint(match nearest(name, known()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it has `{}`", known().collect::<Vec<_>>().join("`, `")),
+                }));
+            }
+            Some(score) if found.iter().any(|other| other.name == score.name) => {
+                problems.push(problem(format!("found `{name}` twice, expected it once")));
+            }
+            Some(score) => found.push(score),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(found),
+        false => Err(problems),
+    }
+}
+
 fn open_metric(
     config: &UseMetricConfig,
+    descriptor: &Descriptor,
+    counting: &[&ScoreDescriptor],
     registry: &Registry,
     context: &Context,
 ) -> Result<(Part, Vec<Score>), Failures> {
     let options = Value::Object(config.options.clone());
     let metric = registry.metric(&config.plugin, &options, context)?;
-    let (_, descriptor) = registry
-        .find(Kind::Metric, &config.plugin)
-        .expect("checked before");
-    let scores = named(config, descriptor);
-    let own = descriptor.scores.iter();
+    let scores = named(config, descriptor, counting);
+    let own = counting.iter();
     let open = OpenMetric {
         label: config.label().to_owned(),
         plugin: config.plugin.clone(),
@@ -86,18 +131,22 @@ fn open_metric(
     Ok((Part::Metric(open), scores))
 }
 
-/// A metric with one score gives it its own name; the scores of others are called `metric.score`. Those of the worst group
-/// follow, if there are groups.
-fn named(config: &UseMetricConfig, descriptor: &Descriptor) -> Vec<Score> {
+/// A metric whose one score is no detail gives it its own name; all other scores are called `metric.score`. Those of the
+/// worst group follow, if there are groups.
+fn named(
+    config: &UseMetricConfig,
+    descriptor: &Descriptor,
+    counting: &[&ScoreDescriptor],
+) -> Vec<Score> {
     let label = config.label();
-    let name = |score: &str| match descriptor.scores.len() {
-        1 => label.to_owned(),
-        _ => format!("{label}.{score}"),
+    let sought = descriptor.scores.iter().filter(|score| !score.detail);
+    let alone = sought.count() == 1;
+    let name = |score: &ScoreDescriptor| match alone && !score.detail {
+        true => label.to_owned(),
+        false => format!("{label}.{}", score.name),
     };
-    let own = descriptor.scores.iter();
-    let mut scores: Vec<Score> = own
-        .map(|score| Score::metric(name(&score.name), score))
-        .collect();
+    let own = counting.iter();
+    let mut scores: Vec<Score> = own.map(|score| Score::metric(name(score), score)).collect();
     if config.by.is_some() {
         let worst: Vec<Score> = scores
             .iter()

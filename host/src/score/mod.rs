@@ -61,10 +61,12 @@ fn summary(metrics: &Metrics, measured: &Measured, examples: &Examples) -> Value
                 let worst = names.clone().map(|name| format!("{name}_worst"));
                 let worst = worst.take_while(|_| metric.by.is_some());
                 let scores = names.collect::<Vec<_>>().into_iter().chain(worst);
-                (
-                    &metric.label,
-                    scores.map(|name| (name, next().into())).collect(),
-                )
+                let counting = scores.map(|name| (name, next().into()));
+                let mut scores: Map<String, Value> = counting.collect();
+                if let Some(Value::Object(details)) = measured.details.get(&metric.label) {
+                    scores.extend(details.clone());
+                }
+                (&metric.label, scores)
             }
             Part::Combination(combination) => {
                 let label = &combination.label;

@@ -39,6 +39,8 @@ pub struct TestResult {
     pub signatures: Map<String, Value>,
     /// The scores of every group, for the metrics that have a `by`.
     pub groups: Vec<Grouped>,
+    /// What metrics returned beside the scores that count, by the metric's name: an object of numbers.
+    pub details: Map<String, Value>,
     /// Resamples that were drawn again, since a metric of one of the methods is not defined on them.
     pub redrawn: usize,
 }
@@ -205,6 +207,7 @@ fn summarise(
                 differences,
                 signatures: measured.signatures,
                 groups: measured.groups,
+                details: measured.details,
                 redrawn: resampled.redrawn,
             }
         })

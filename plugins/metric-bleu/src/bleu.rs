@@ -127,26 +127,15 @@ pub(crate) fn checked_order(max_order: u64) -> Result<usize> {
 
 /// Declares what BLEU is made of; precisions lie between 0 and `most`.
 pub(crate) fn with_parts(descriptor: Descriptor, most: f64) -> Descriptor {
+    let detail = |name: &str, most: f64| ScoreDescriptor::maximize(name, 0.0, most).detail();
     let precisions = (1..=REPORTED_ORDERS).fold(descriptor, |descriptor, order| {
-        descriptor.score(ScoreDescriptor::maximize(precision_name(order), 0.0, most))
+        descriptor.score(detail(&precision_name(order), most))
     });
     precisions
-        .score(ScoreDescriptor::maximize("brevity_penalty", 0.0, 1.0))
-        .score(ScoreDescriptor::maximize(
-            "length_ratio",
-            0.0,
-            f64::INFINITY,
-        ))
-        .score(ScoreDescriptor::maximize(
-            "translation_length",
-            0.0,
-            f64::INFINITY,
-        ))
-        .score(ScoreDescriptor::maximize(
-            "reference_length",
-            0.0,
-            f64::INFINITY,
-        ))
+        .score(detail("brevity_penalty", 1.0))
+        .score(detail("length_ratio", f64::INFINITY))
+        .score(detail("translation_length", f64::INFINITY))
+        .score(detail("reference_length", f64::INFINITY))
 }
 
 /// Adds what [`with_parts`] declares.

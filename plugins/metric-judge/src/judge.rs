@@ -110,7 +110,11 @@ impl Component for Judge {
             "a number from a language model for each prediction",
         )
         .score(ScoreDescriptor::maximize("judge", 0.0, 100.0).per_example())
-        .score(ScoreDescriptor::minimize("judge_failed", 0.0, 1.0).per_example())
+        .score(
+            ScoreDescriptor::minimize("judge_failed", 0.0, 1.0)
+                .per_example()
+                .detail(),
+        )
     }
 
     fn new(options: JudgeOptions, context: &Context) -> Result<Self> {

@@ -79,7 +79,11 @@ impl Component for Pairwise {
         let summary = "how often a language model prefers the prediction to another text";
         Descriptor::new(Kind::Metric, NAME, summary)
             .score(ScoreDescriptor::maximize("win_rate", 0.0, 1.0).per_example())
-            .score(ScoreDescriptor::minimize("judge_failed", 0.0, 1.0).per_example())
+            .score(
+                ScoreDescriptor::minimize("judge_failed", 0.0, 1.0)
+                    .per_example()
+                    .detail(),
+            )
     }
 
     fn new(options: PairwiseOptions, context: &Context) -> Result<Self> {
