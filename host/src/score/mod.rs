@@ -2,6 +2,7 @@
 
 mod columns;
 mod examples;
+mod labels;
 mod record;
 mod request;
 
