@@ -39,8 +39,19 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 fn timed(metric: &dyn Metric, examples: &Table<'_>) -> Result<(Scores, f64)> {
-    let start = Instant::now();
-    Ok((metric.score(examples)?, start.elapsed().as_secs_f64()))
+    let (start, worked) = (Instant::now(), worked());
+    let scores = metric.score(examples)?;
+    let seconds = match worked.zip(self::worked()) {
+        Some((before, after)) => after - before,
+        None => start.elapsed().as_secs_f64(),
+    };
+    Ok((scores, seconds))
+}
+
+/// Seconds that this thread has worked, where the system says so (Linux): others may use the machine, too.
+fn worked() -> Option<f64> {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(times.split_whitespace().next()?.parse::<f64>().ok()? * 1e-9)
 }
 
 fn read(lines: &str) -> std::result::Result<Table<'static>, Box<dyn std::error::Error>> {
