@@ -1,6 +1,6 @@
 //! Scores the lines of a file and prints the scores and the seconds that scoring took, reading apart, the least of three times.
 //!
-//! `score METRIC OPTIONS THREADS FILE`: options as JSON, lines as `{"prediction": "...", "references": ["...", ...]}`.
+//! `score_rouge METRIC OPTIONS THREADS FILE`: options as JSON, lines as `{"prediction": "...", "references": ["...", ...]}`.
 
 use std::time::Instant;
 
