@@ -173,7 +173,7 @@ impl<'m> Scorer<'m> {
         tokens.words.clear();
         tokens.stems.clear();
         let words = &mut self.words;
-        let mut push = |word: &str| {
+        let push = |word: &str| {
             let is_lower = word
                 .bytes()
                 .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
@@ -189,7 +189,7 @@ impl<'m> Scorer<'m> {
             Tokenizer::Whitespace => text
                 .split(is_space)
                 .filter(|word| !word.is_empty())
-                .for_each(|word| push(word)),
+                .for_each(push),
         }
     }
 

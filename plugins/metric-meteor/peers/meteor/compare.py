@@ -77,7 +77,7 @@ def examples(count, draw, folder):
 
 
 def ours(file, folder, tokenizer):
-    command = ["cargo", "run", "-q", "--release", "-p", "metric-meteor", "--example", "score", "--"]
+    command = ["cargo", "run", "-q", "--release", "-p", "metric-meteor", "--example", "score_meteor", "--"]
     command += ["meteor", json.dumps({"wordnet": folder, "tokenizer": tokenizer}), "1", file]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 

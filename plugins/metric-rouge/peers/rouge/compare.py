@@ -41,7 +41,7 @@ def examples(count, draw):
 
 
 def ours(file, stemmer):
-    command = ["cargo", "run", "-q", "--release", "-p", "metric-rouge", "--example", "score", "--"]
+    command = ["cargo", "run", "-q", "--release", "-p", "metric-rouge", "--example", "score_rouge", "--"]
     command += ["rouge", json.dumps({"stemmer": stemmer}), "1", file]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
