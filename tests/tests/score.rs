@@ -18,7 +18,12 @@ struct Desk {
 
 impl Desk {
     fn new(examples: impl AsRef<[u8]>) -> Self {
-        let plugins = ["metric-classification", "metric-regression", "metric-loss"];
+        let plugins = [
+            "metric-classification",
+            "metric-regression",
+            "metric-loss",
+            "metric-squad",
+        ];
         let desk = Self {
             plugins: PluginFolder::with(&plugins),
             folder: TempDir::new().unwrap(),
@@ -472,4 +477,27 @@ fn resident(id: u32) -> usize {
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
     kib.and_then(|kib| kib.trim().parse::<usize>().ok())
         .map_or(0, |kib| kib << 10)
+}
+
+#[test]
+fn details_are_printed_where_they_have_a_value_and_count_only_by_name() {
+    let desk = Desk::new(lines(&[
+        json!({"prediction": "in Rome", "references": ["Rome"]}),
+        json!({"prediction": "Oslo", "references": ["Oslo"]}),
+    ]));
+    let squad = &desk.scores(&["squad_v2"])["squad_v2"];
+    close(&squad["exact"], 50.0);
+    close(&squad["HasAns_total"], 2.0);
+    assert!(squad.get("NoAns_total").is_none(), "{squad}");
+    // What a combination is made of counts.
+    let combination = "{combine: weighted_sum, of: {squad_v2.HasAns_f1: 0.01}, name: share}";
+    let entry = "{use: squad_v2, scores: [HasAns_f1]}";
+    let found = desk.scores(&[entry, combination]);
+    close(
+        &found["share"]["share"],
+        (100.0 * 2.0 / 3.0 + 100.0) / 200.0,
+    );
+    desk.refusal(&["squad_v2", combination], &["`squad_v2.HasAns_f1`"]);
+    let misspelt = "{use: squad_v2, scores: [HasAns_f, f1]}";
+    desk.refusal(&[misspelt], &["`HasAns_f`", "did you mean `HasAns_f1`?"]);
 }
