@@ -75,7 +75,7 @@ impl Search {
         });
         Ok(Self {
             axes: axes(config, document),
-            objectives: config.objectives.iter().map(|o| objective(o)).collect(),
+            objectives: config.objectives.iter().map(objective).collect(),
             constraints: config.constraints.iter().map(|c| c.constraint()).collect(),
             choice,
             budget: config.budget,
