@@ -34,7 +34,10 @@ fn main() -> Result<()> {
     let mut gp = optimizer_gp::library().make_optimizer("gp", &options.to_string(), &context)?;
 
     let mut lines = std::io::stdin().lock().lines();
-    while study.budget.is_none_or(|most| (study.trials.len() as u64) < most) {
+    while study
+        .budget
+        .is_none_or(|most| (study.trials.len() as u64) < most)
+    {
         let Suggestions::Points(points) = gp.suggest(&study, 1)? else {
             break;
         };
@@ -46,8 +49,7 @@ fn main() -> Result<()> {
             let Some(line) = lines.next() else {
                 return Ok(());
             };
-            let tell: Value =
-                serde_json::from_str(&line.map_err(malformed)?).map_err(malformed)?;
+            let tell: Value = serde_json::from_str(&line.map_err(malformed)?).map_err(malformed)?;
             let values = study
                 .objectives
                 .iter()

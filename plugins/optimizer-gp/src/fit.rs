@@ -26,7 +26,8 @@ pub struct Prior {
 
 impl Prior {
     /// The dimension-scaled prior of Hvarfner, Hellsten & Nardi 2024, `ln l ~ N(√2 + ln(D) / 2, 3)`, where `dimensions`
-    /// holds the `D` of each coordinate; noise as BoTorch has it, `ln σ² ~ N(-4, 1)`.
+    /// holds the `D` of each coordinate. Noise is centred where BoTorch's is but three times as wide, `ln σ² ~ N(-4, 3²)`:
+    /// computed values often have none at all, and a prior that holds the noise up ends the search at that resolution.
     #[must_use]
     pub fn scaled_by(dimensions: &[f64], noise_floor: f64) -> Self {
         let mean = |d: &f64| std::f64::consts::SQRT_2 + 0.5 * d.ln();
@@ -34,20 +35,22 @@ impl Prior {
             length_scale_mean: dimensions.iter().map(mean).collect(),
             length_scale_deviation: 3.0_f64.sqrt(),
             noise_mean: -4.0,
-            noise_deviation: 1.0,
+            noise_deviation: 3.0,
             noise_floor: noise_floor.max(LEAST_NOISE),
         }
     }
 
-    /// Logarithms of length scales and of the noise above its floor, at the prior's mode.
-    fn mode(&self) -> Vec<f64> {
+    /// Where walks over hyperparameters begin: logarithms of length scales, at the prior's mode, and of the noise above its
+    /// floor. The noise begins a little below its prior's median: from the mode, which is nearly free of noise, walks end
+    /// in fits that take ripples and steps for the function itself.
+    fn start(&self) -> Vec<f64> {
         let spread = self.length_scale_deviation.powi(2);
         let mut theta: Vec<f64> = self
             .length_scale_mean
             .iter()
             .map(|mean| mean - spread)
             .collect();
-        theta.push(self.noise_mean - self.noise_deviation.powi(2));
+        theta.push(self.noise_mean - 1.0);
         theta
     }
 }
@@ -184,7 +187,7 @@ pub struct Fit {
     pub log_likelihood: f64,
 }
 
-/// The hyperparameters of highest posterior density, from several starts: the prior's mode, and `warm` (those of an
+/// The hyperparameters of highest posterior density, from several starts: the prior's, and `warm` (those of an
 /// earlier fit) or, without it, shorter length scales with little noise and longer ones with more.
 ///
 /// # Errors
@@ -194,8 +197,8 @@ pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -
     data.check(d)?;
     let objective = Objective { data, prior };
     // 1. Starts.
-    let mode = prior.mode();
-    let mut starts = vec![mode.clone()];
+    let start = prior.start();
+    let mut starts = vec![start.clone()];
     match warm.filter(|warm| warm.kernel.length_scales.len() == d) {
         Some(warm) => {
             let mut theta: Vec<f64> = warm.kernel.length_scales.iter().map(|l| l.ln()).collect();
@@ -209,8 +212,8 @@ pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -
         }
         None => {
             for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
-                let mut theta: Vec<f64> = mode.iter().map(|entry| entry + length_scale).collect();
-                theta[d] = mode[d] + noise;
+                let mut theta: Vec<f64> = start.iter().map(|entry| entry + length_scale).collect();
+                theta[d] = start[d] + noise;
                 starts.push(theta);
             }
         }

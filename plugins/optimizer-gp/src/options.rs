@@ -25,7 +25,7 @@ pub struct GpOptions {
     #[schemars(range(min = 1, max = 1000))]
     pub restarts: usize,
     /// Least variance of the outcomes' noise, relative to their variance. More where evaluations are noisy and the search
-    /// chases single lucky values.
+    /// chases single lucky values; the default is next to none, so that exact values can be searched to many digits.
     #[schemars(range(min = 1e-8, max = 1.0))]
     pub noise_floor: f64,
 }
@@ -39,7 +39,7 @@ impl Default for GpOptions {
             samples: 128,
             raw_samples: 512,
             restarts: 10,
-            noise_floor: 1e-6,
+            noise_floor: 1e-8,
         }
     }
 }

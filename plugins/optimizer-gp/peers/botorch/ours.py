@@ -30,6 +30,7 @@ class Session:
                 "optimizer": {"use": "gp", **options},
                 "budget": budget,
                 "seed": seed,
+                "threads": 1,
             },
             self.file,
         )
@@ -48,8 +49,17 @@ class Session:
         return message["ask"]["point"]
 
     def tell(self, values):
-        values = dict(zip(self.names, (float(value) for value in values)))
-        self.process.stdin.write(json.dumps({"tell": {"id": self.id, "values": values}}) + "\n")
+        self.say({"id": self.id, "values": self.named(values)})
+
+    def tell_more(self, point, values):
+        """A point that was not asked for."""
+        self.say({"point": point, "values": self.named(values)})
+
+    def named(self, values):
+        return dict(zip(self.names, (float(value) for value in values)))
+
+    def say(self, tell):
+        self.process.stdin.write(json.dumps({"tell": tell}) + "\n")
         self.process.stdin.flush()
 
     def cpu(self):
@@ -89,6 +99,24 @@ def run_simplex(problem, seed, options):
             session.tell(observe(points[-1]))
     assert np.array_equal(points[: problems.MEMBERS], np.eye(problems.MEMBERS)), "members come first"
     return run.finish_simplex("ours", problem, seed, points, seconds, seconds)
+
+
+def seconds_per_suggestion(points, seen, options):
+    """CPU seconds, the median of five suggestions after these trials."""
+    count = 6
+    with simplex_session(points.shape[1], seen.shape[1], 1, count, options) as session:
+        times = []
+        for turn in range(count):
+            session.ask()
+            if turn > 0:
+                times.append(session.cpu() - start)
+            else:
+                for point, values in zip(points[1:], seen[1:]):
+                    session.tell_more({"coefficients": point.tolist()}, values)
+            start = session.cpu()
+            # The first ask is the first member; later values need not be true to be worth as much work.
+            session.tell(seen[turn])
+        return float(np.median(times))
 
 
 def axis(kind, rest):
