@@ -166,15 +166,21 @@ def time_suggestions(arguments):
     header = ["members, objectives, trials"] + [NAMES[method] for method in ("ours", *peers)]
     return [
         "CPU seconds per suggestion, fit and acquisition together, on one thread: the median of five for bomf, the least of",
-        "three (BoTorch: two) for the peers. The same points for all: members, then random ones.",
+        "three (BoTorch: two) for the peers. The same points for all: members, their average, then random ones.",
         "",
     ] + table(header, rows)
 
 
 def evaluated(members, objectives, trials):
-    """Members and random points, with smooth values."""
+    """Members, their average and random points, with smooth values."""
     random = np.random.RandomState(6000)
-    points = np.concatenate([np.eye(members), random.dirichlet(np.ones(members), size=trials - members)])
+    points = np.concatenate(
+        [
+            np.eye(members),
+            np.full((1, members), 1.0 / members),
+            random.dirichlet(np.ones(members), size=trials - members - 1),
+        ]
+    )
     targets = random.dirichlet(np.ones(members), size=objectives)
     values = np.stack([-((points - target) ** 2).sum(1) for target in targets], 1)
     low, high = values[:members].min(0), values[:members].max(0)

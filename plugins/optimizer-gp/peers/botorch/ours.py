@@ -14,7 +14,7 @@ import run
 
 def command(path):
     """What asks, given a file with space and objectives."""
-    return [os.environ["BOMF_BIN"], "optimize", path]
+    return [os.environ["BOMF_BIN"], "optimize", path, "--plugins", os.environ["BOMF_PLUGINS_DIR"]]
 
 
 class Session:
