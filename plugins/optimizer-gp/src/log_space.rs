@@ -78,7 +78,8 @@ pub fn log_expected_improvement(z: f64) -> (f64, f64) {
 
 /// Quantile of the standard normal at `probability`, which must lie strictly between 0 and 1.
 ///
-/// A rational start (Abramowitz & Stegun 26.2.23) and three Halley steps: relative error 1e-14.
+/// A rational start (Abramowitz & Stegun 26.2.23) and two Halley steps, each of which cubes
+/// the error: 4.5e-4, 1e-9, rounding.
 ///
 /// # Panics
 /// If `probability` is not inside `(0, 1)`.
@@ -95,7 +96,7 @@ pub fn normal_quantile(probability: f64) -> f64 {
         - (2.515_517 + t * (0.802_853 + t * 0.010_328))
             / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308)));
     let mut z = -start;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let excess = (normal_cdf(z) - tail) / normal_pdf(z);
         z -= excess / (1.0 + 0.5 * z * excess);
     }
@@ -327,6 +328,14 @@ mod tests {
             assert!((back - z).abs() < 1e-9, "z = {z}: {back}");
         }
         assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-13);
+        // In the lower half the distribution function has full relative precision, and so has its inverse.
+        for z in [-30.0, -12.0, -3.3, -0.77] {
+            let back = normal_quantile(normal_cdf(z));
+            assert!(
+                (back - z).abs() < 1e-13 * z.abs().max(1.0),
+                "z = {z}: {back}"
+            );
+        }
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub(crate) struct Drawing<'a> {
     pub(crate) dimensions: &'a [f64],
     /// How many points are asked for together.
     pub(crate) together: usize,
+    pub(crate) threads: usize,
 }
 
 impl Models {
@@ -249,8 +250,7 @@ impl Models {
             gp: model.gp.clone(),
             reference: f64::NEG_INFINITY,
         };
-        let incumbents =
-            Self::incumbents(&[surrogate], noisy, history, drawing.samples, generator)?;
+        let incumbents = Self::incumbents(&[surrogate], noisy, history, drawing, generator)?;
         let drawn = incumbents.drawn.len();
         let mut base = BaseSamples::sobol(generator.random(), 1, drawn, q, drawing.samples);
         Ok(QLogEi::new(&model.gp, &incumbents, base.remove(0), weight)?)
@@ -273,7 +273,7 @@ impl Models {
                 reference: model.standardised(reference),
             })
             .collect();
-        let incumbents = Self::incumbents(&surrogates, noisy, history, drawing.samples, generator)?;
+        let incumbents = Self::incumbents(&surrogates, noisy, history, drawing, generator)?;
         let (m, drawn) = (surrogates.len(), incumbents.drawn.len());
         let base = BaseSamples::sobol(generator.random(), m, drawn, 1, drawing.samples);
         Ok(LogHvi::new(&surrogates, &incumbents, base)?)
@@ -284,7 +284,7 @@ impl Models {
         surrogates: &[Surrogate],
         noisy: bool,
         history: &History,
-        samples: usize,
+        drawing: &Drawing,
         generator: &mut ChaCha8Rng,
     ) -> Result<Incumbents> {
         let feasible: Vec<Vec<f64>> = history
@@ -293,7 +293,9 @@ impl Models {
             .collect();
         let mut incumbents = Incumbents::default();
         if noisy {
-            incumbents.drawn = leading(surrogates, &feasible, samples, generator.random())?;
+            let (samples, threads) = (drawing.samples, drawing.threads);
+            let seed = generator.random();
+            incumbents.drawn = leading(surrogates, &feasible, samples, seed, threads)?;
         } else {
             let means = |point: &Vec<f64>| -> Vec<f64> {
                 surrogates.iter().map(|s| s.gp.predict(point).0).collect()

@@ -198,6 +198,7 @@ impl GpOptimizer {
             samples: self.options.samples,
             dimensions: &space.prior_dimensions(),
             together,
+            threads: self.threads,
         };
         let acquisition = models.acquisition(
             history,

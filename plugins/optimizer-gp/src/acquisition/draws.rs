@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use crate::cholesky::{add_scaled, dot};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
+use crate::parallel::ordered_map;
 use crate::pareto::undominated_of;
 use crate::quasi::Sobol;
 
@@ -119,7 +120,7 @@ impl BaseSamples {
 
 /// The points `[b, d]` that are on the front of at least one draw: none of the others is an incumbent.
 ///
-/// The draws of one seed should not be used for both this and the acquisition.
+/// The draws of one seed should not be used for both this and the acquisition. The result does not depend on `threads`.
 ///
 /// # Errors
 /// If a posterior covariance has no factor.
@@ -128,13 +129,16 @@ pub fn leading(
     points: &[Vec<f64>],
     samples: usize,
     seed: u64,
+    threads: usize,
 ) -> Result<Vec<Vec<f64>>> {
-    let bases = BaseSamples::sobol(seed, surrogates.len(), points.len(), 0, samples);
-    let drawn = surrogates
-        .iter()
-        .zip(&bases)
-        .map(|(surrogate, base)| Ok(surrogate.gp.extended(points)?.draw(&base.incumbents)))
-        .collect::<Result<Vec<_>>>()?;
+    let jobs = surrogates.iter().enumerate().collect();
+    let drawn = ordered_map(jobs, threads, |(o, surrogate)| {
+        let first = (o * points.len()) as u32;
+        let base = Sobol::new(seed).normals(first, points.len(), samples);
+        Ok(surrogate.gp.extended(points)?.draw(&base))
+    })
+    .into_iter()
+    .collect::<Result<Vec<_>>>()?;
     let mut leads = vec![false; points.len()];
     for s in 0..samples {
         let values: Vec<Vec<f64>> = (0..points.len())

@@ -257,7 +257,7 @@ mod tests {
         samples: usize,
         seed: u64,
     ) -> Result<LogHvi> {
-        let mut drawn = leading(models, &points(), samples, !seed)?;
+        let mut drawn = leading(models, &points(), samples, !seed, 2)?;
         drawn.extend_from_slice(pending);
         let base = BaseSamples::sobol(seed, models.len(), drawn.len(), 1, samples);
         let known = vec![];

@@ -115,7 +115,8 @@ fn several_asked_for_before_any_is_feasible_are_apart() {
 
 #[test]
 fn odd_constraints_are_survived() {
-    let kinds: [(Constraint, fn(usize) -> f64); 5] = [
+    type OfTrial = fn(usize) -> f64;
+    let kinds: [(Constraint, OfTrial); 5] = [
         (Constraint::at_least("never", 1e300), |i| i as f64),
         (Constraint::at_most("constant", 0.5), |_| 0.7),
         (Constraint::at_least("always", -1e300), |_| 0.7),
