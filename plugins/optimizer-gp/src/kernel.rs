@@ -110,7 +110,7 @@ pub struct Cross {
     /// `[n]`: `k(x, z_i)`.
     pub covariances: Vec<f64>,
     /// `[n]`: `(dk/dr) / r`.
-    slopes: Vec<f64>,
+    pub slopes: Vec<f64>,
 }
 
 /// Squared distance of two scaled points of one length.

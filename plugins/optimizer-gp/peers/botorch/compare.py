@@ -77,31 +77,36 @@ def simplex(arguments):
     """Hypervolumes after 75 evaluations, as shares of what there is."""
     methods = ("ours", "botorch", "botorch-rust", "random")
     runs = made_fresh(ours.run_simplex, problems.SIMPLEX, arguments) | recorded("simplex", methods[1:])
-    rows, sums = [], {method: [] for method in methods}
+    rows, means = [], []
     for problem in problems.SIMPLEX:
         whole = [best.hypervolume(problem, seed) for seed in range(problems.SEEDS)]
-        shares = {
-            method: {
+        shares = [
+            {
                 seed: runs[method, problem.name, seed]["hypervolume"] / whole[seed]
                 for seed in range(problems.SEEDS)
                 if (method, problem.name, seed) in runs
             }
             for method in methods
-        }
-        row = [problem.name, f"{np.mean(list(shares['ours'].values())):.4f}"]
-        for method in methods[1:]:
-            row.append(beside(shares["ours"], shares[method]))
-        for method in methods:
-            # A method that has no run of a problem has no mean over problems.
-            sums[method].append(np.mean(list(shares[method].values())) if shares[method] else np.nan)
-        rows.append(row)
-    rows.append(["mean"] + [f"{np.mean(sums[method]):.4f}" for method in methods])
+        ]
+        rows.append([problem.name, f"{mean(shares[0].values()):.4f}"] + [beside(shares[0], peer) for peer in shares[1:]])
+        means.append([[mean(shares[0][seed] for seed in peer), mean(peer.values())] for peer in shares])
+    # Over the problems that a peer has runs of.
+    ours_mean, peers_mean = np.nanmean(np.array(means, dtype=float), axis=0).T
+    overall = [f"{a:.4f} / {b:.4f}" for a, b in zip(peers_mean[1:], ours_mean[1:])]
+    rows.append(["mean", f"{ours_mean[0]:.4f}"] + overall)
     return [
         f"Hypervolume after {problems.EVALUATIONS} evaluations, {problems.MEMBERS} of them the members: mean share of the",
-        f"hypervolume of the dense Pareto set (`best.py`), over {problems.SEEDS} seeds. In brackets for every peer: its seeds, in",
-        "how many of them bomf has more, and the p of a paired Wilcoxon test that bomf has less (from 5 seeds on).",
+        f"hypervolume of the dense Pareto set (`best.py`), over {problems.SEEDS} seeds. For every peer: its mean / that of bomf on",
+        "the same seeds; in brackets how many of these there are, in how many bomf has more, and the p of a paired Wilcoxon",
+        "test that bomf has less (from 5 seeds on).",
         "",
     ] + table(["problem"] + [NAMES[method] for method in methods], rows)
+
+
+def mean(values):
+    """Not a number if there are none."""
+    values = list(values)
+    return np.mean(values) if values else np.nan
 
 
 def beside(ours_values, theirs):
@@ -109,10 +114,11 @@ def beside(ours_values, theirs):
     if not theirs:
         return "-"
     seeds = sorted(theirs)
+    ours_same = [ours_values[seed] for seed in seeds]
     ahead = sum(ours_values[seed] > theirs[seed] for seed in seeds)
-    text = f"{np.mean(list(theirs.values())):.4f} ({len(seeds)}: {ahead}"
+    text = f"{mean(theirs.values()):.4f} / {mean(ours_same):.4f} ({len(seeds)}: {ahead}"
     if len(seeds) >= 5:
-        text += f", p {worse([ours_values[s] for s in seeds], [theirs[s] for s in seeds]):.3f}"
+        text += f", p {worse(ours_same, [theirs[seed] for seed in seeds]):.3f}"
     return text + ")"
 
 

@@ -1,7 +1,7 @@
 //! Keeping away from where trials failed.
 
 use super::Acquisition;
-use crate::kernel::{Kernel, KernelKind};
+use crate::kernel::{Cross, Kernel, KernelKind, squared_distance};
 
 /// Evidence for success that every point starts with, in trials.
 const PRIOR: f64 = 0.02;
@@ -12,10 +12,14 @@ const STRENGTH: f64 = 3.0;
 /// Distance over which trials speak for each other, in units of the box per root of its dimension.
 const BANDWIDTH: f64 = 0.1;
 
+/// Squared distance, in bandwidths, within which trials count as being at the point.
+const AT_THE_POINT: f64 = 1e-4;
+
 /// The logarithm of a power of the share of success among the trials round about.
 ///
 /// The share is `(s + p) / (s + f + p)` with `s` and `f` the finished and failed trials, each counted by its covariance with
-/// the point. Far from every failure it is 1. Failures are not shown to the objectives' models: a cliff in otherwise smooth
+/// the point over its squared distance (Shepard 1968): between a success and a failure the nearer one decides, however near
+/// they are to each other, so that an edge is closed in on from both sides. Far from every failure the share is 1. Failures are not shown to the objectives' models: a cliff in otherwise smooth
 /// values would spoil them.
 pub struct LogSuccess {
     kernel: Kernel,
@@ -43,9 +47,21 @@ impl LogSuccess {
         }
     }
 
+    /// How much each of some trials counts at a point, in place of covariances.
+    fn counts(&self, point: &[f64], trials: &[Vec<f64>]) -> Cross {
+        let mut cross = self.kernel.cross(self.kernel.scaled(point), trials);
+        for (i, trial) in trials.iter().enumerate() {
+            let nearness = 1.0 / (squared_distance(&cross.scaled, trial) + AT_THE_POINT);
+            // d(k nearness)/dr / r, with d nearness/dr = -2 r nearness².
+            cross.slopes[i] = (cross.slopes[i] - 2.0 * cross.covariances[i] * nearness) * nearness;
+            cross.covariances[i] *= nearness;
+        }
+        cross
+    }
+
     fn evaluate(&self, point: &[f64], gradient: Option<&mut [f64]>) -> f64 {
-        let successes = self.kernel.cross(self.kernel.scaled(point), &self.finished);
-        let failures = self.kernel.cross(self.kernel.scaled(point), &self.failed);
+        let successes = self.counts(point, &self.finished);
+        let failures = self.counts(point, &self.failed);
         let good = successes.covariances.iter().sum::<f64>() + PRIOR;
         let all = failures.covariances.iter().sum::<f64>() + good;
         if let Some(gradient) = gradient {
