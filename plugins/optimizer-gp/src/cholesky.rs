@@ -17,7 +17,7 @@ pub struct Cholesky {
 }
 
 /// Shares of the mean diagonal tried one after the other.
-const JITTERS: [f64; 8] = [0.0, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6];
+const JITTERS: [f64; 10] = [0.0, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4];
 
 impl Cholesky {
     /// Factors a symmetric matrix `[n, n]`, reading the part on and above the diagonal.

@@ -1,17 +1,17 @@
 //! Hyperparameters by maximum a posteriori, with analytic gradients.
 
-use nalgebra::DMatrix;
-
 use crate::cholesky::{Cholesky, dot, inverse_upper};
 use crate::error::Result;
-use crate::gp::{Hyperparameters, LEAST_NOISE, Observations, lower_times, solve};
-use crate::kernel::{Matern52, covariance, squared_distance};
+use crate::gp::{Hyperparameters, LEAST_NOISE, Observations, covariances, lower_times, solve};
+use crate::kernel::{Kernel, KernelKind};
 use crate::lbfgs::{Limits, minimise};
 use crate::log_space::LN_SQRT_2PI;
 
 /// What is believed before data are seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prior {
+    /// How covariance falls with distance.
+    pub kernel: KernelKind,
     /// Mean of each dimension's `ln(length scale)`.
     pub length_scale_mean: Vec<f64>,
     /// Standard deviation of `ln(length scale)`.
@@ -26,28 +26,32 @@ pub struct Prior {
 
 impl Prior {
     /// The dimension-scaled prior of Hvarfner, Hellsten & Nardi 2024, `ln l ~ N(√2 + ln(D) / 2, 3)`, where `dimensions`
-    /// holds the `D` of each coordinate; noise as BoTorch has it, `ln σ² ~ N(-4, 1)`.
+    /// holds the `D` of each coordinate. Noise is centred where BoTorch's is but three times as wide, `ln σ² ~ N(-4, 3²)`:
+    /// computed values often have none at all, and a prior that holds the noise up ends the search at that resolution.
     #[must_use]
-    pub fn scaled_by(dimensions: &[f64], noise_floor: f64) -> Self {
+    pub fn scaled_by(kernel: KernelKind, dimensions: &[f64], noise_floor: f64) -> Self {
         let mean = |d: &f64| std::f64::consts::SQRT_2 + 0.5 * d.ln();
         Self {
+            kernel,
             length_scale_mean: dimensions.iter().map(mean).collect(),
             length_scale_deviation: 3.0_f64.sqrt(),
             noise_mean: -4.0,
-            noise_deviation: 1.0,
+            noise_deviation: 3.0,
             noise_floor: noise_floor.max(LEAST_NOISE),
         }
     }
 
-    /// Logarithms of length scales and of the noise above its floor, at the prior's mode.
-    fn mode(&self) -> Vec<f64> {
+    /// Where walks over hyperparameters begin: logarithms of length scales, at the prior's mode, and of the noise above its
+    /// floor. The noise begins a little below its prior's median: from the mode, which is nearly free of noise, walks end
+    /// in fits that take ripples and steps for the function itself.
+    fn start(&self) -> Vec<f64> {
         let spread = self.length_scale_deviation.powi(2);
         let mut theta: Vec<f64> = self
             .length_scale_mean
             .iter()
             .map(|mean| mean - spread)
             .collect();
-        theta.push(self.noise_mean - self.noise_deviation.powi(2));
+        theta.push(self.noise_mean - 1.0);
         theta
     }
 }
@@ -73,7 +77,8 @@ impl Objective<'_> {
     fn hyperparameters(&self, theta: &[f64], mean: f64) -> Hyperparameters {
         let (noise, length_scales) = theta.split_last().expect("theta ends with the noise");
         Hyperparameters {
-            kernel: Matern52 {
+            kernel: Kernel {
+                kind: self.prior.kernel,
                 length_scales: length_scales.iter().map(|l| l.exp()).collect(),
             },
             noise: self.prior.noise_floor + noise.exp(),
@@ -93,17 +98,7 @@ impl Objective<'_> {
             .iter()
             .map(|point| hyper.kernel.scaled(point))
             .collect();
-        let mut matrix = DMatrix::zeros(n, n);
-        let mut slopes = DMatrix::zeros(n, n);
-        for j in 0..n {
-            for i in 0..j {
-                let (k, slope) = covariance(squared_distance(&scaled[i], &scaled[j]));
-                matrix[(i, j)] = k;
-                slopes[(i, j)] = slope;
-            }
-            let noise = self.data.noise[j].unwrap_or(hyper.noise);
-            matrix[(j, j)] = 1.0 + noise.max(LEAST_NOISE);
-        }
+        let (matrix, slopes) = covariances(&hyper, &scaled, &self.data.noise);
         let factor = Cholesky::factor(&matrix)?;
         let whitening = factor.inverse_lower_transposed();
 
@@ -116,10 +111,8 @@ impl Objective<'_> {
             dot(&ones, &outcomes) / dot(&ones, &ones)
         };
         let residual: Vec<f64> = self.data.outcomes.iter().map(|y| y - mean).collect();
+        let log_likelihood = density(&factor, &lower_times(&whitening, &residual));
         let weights = solve(&whitening, &residual);
-        let log_likelihood = -0.5 * dot(&residual, &weights)
-            - factor.half_log_determinant()
-            - n as f64 * LN_SQRT_2PI;
 
         // 3. Half of tr((weights weightsᵀ - K⁻¹) dK); every pair counts twice. The mean is stationary.
         let inverse = inverse_upper(&whitening);
@@ -168,6 +161,39 @@ impl Objective<'_> {
     }
 }
 
+/// Logarithm of the observations' density under a process: Rasmussen & Williams 2006, equation 2.30.
+///
+/// # Errors
+/// If the observations are malformed, or their covariance has no factor.
+pub fn log_marginal_likelihood(
+    hyperparameters: &Hyperparameters,
+    data: &Observations,
+) -> Result<f64> {
+    data.check(hyperparameters.kernel.length_scales.len())?;
+    let scaled: Vec<_> = data
+        .points
+        .iter()
+        .map(|point| hyperparameters.kernel.scaled(point))
+        .collect();
+    let factor = Cholesky::factor(&covariances(hyperparameters, &scaled, &data.noise).0)?;
+    let residual: Vec<f64> = data
+        .outcomes
+        .iter()
+        .map(|y| y - hyperparameters.mean)
+        .collect();
+    Ok(density(
+        &factor,
+        &lower_times(&factor.inverse_lower_transposed(), &residual),
+    ))
+}
+
+/// Logarithm of a normal density at whitened residuals.
+fn density(factor: &Cholesky, whitened: &[f64]) -> f64 {
+    -0.5 * dot(whitened, whitened)
+        - factor.half_log_determinant()
+        - whitened.len() as f64 * LN_SQRT_2PI
+}
+
 /// `to_j += factor * (a_j - b_j)²`.
 fn add_squares(to: &mut [f64], factor: f64, a: &[f64], b: &[f64]) {
     for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
@@ -184,7 +210,7 @@ pub struct Fit {
     pub log_likelihood: f64,
 }
 
-/// The hyperparameters of highest posterior density, from several starts: the prior's mode, and `warm` (those of an
+/// The hyperparameters of highest posterior density, from several starts: the prior's, and `warm` (those of an
 /// earlier fit) or, without it, shorter length scales with little noise and longer ones with more.
 ///
 /// # Errors
@@ -194,9 +220,12 @@ pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -
     data.check(d)?;
     let objective = Objective { data, prior };
     // 1. Starts.
-    let mode = prior.mode();
-    let mut starts = vec![mode.clone()];
-    match warm.filter(|warm| warm.kernel.length_scales.len() == d) {
+    let start = prior.start();
+    let mut starts = vec![start.clone()];
+    let is_alike = |warm: &&Hyperparameters| {
+        warm.kernel.kind == prior.kernel && warm.kernel.length_scales.len() == d
+    };
+    match warm.filter(is_alike) {
         Some(warm) => {
             let mut theta: Vec<f64> = warm.kernel.length_scales.iter().map(|l| l.ln()).collect();
             // A noise at the floor has no logarithm above it: start a little higher.
@@ -209,8 +238,8 @@ pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -
         }
         None => {
             for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
-                let mut theta: Vec<f64> = mode.iter().map(|entry| entry + length_scale).collect();
-                theta[d] = mode[d] + noise;
+                let mut theta: Vec<f64> = start.iter().map(|entry| entry + length_scale).collect();
+                theta[d] = start[d] + noise;
                 starts.push(theta);
             }
         }
@@ -264,14 +293,24 @@ mod tests {
 
     #[test]
     fn likelihood_and_cost_gradients_match_finite_differences() {
-        for (data, theta) in [
-            (wavy(20, |_| None), vec![-0.5, 0.3, 0.8, -3.0]),
+        for (kernel, data, theta) in [
             (
+                KernelKind::Matern52,
+                wavy(20, |_| None),
+                vec![-0.5, 0.3, 0.8, -3.0],
+            ),
+            (
+                KernelKind::Matern52,
                 wavy(13, |i| (i % 2 == 0).then_some(0.05)),
                 vec![0.2, -1.0, 0.1, -6.0],
             ),
+            (
+                KernelKind::Rbf,
+                wavy(20, |_| None),
+                vec![-0.5, 0.3, 0.8, -3.0],
+            ),
         ] {
-            let prior = Prior::scaled_by(&[3.0; 3], 1e-6);
+            let prior = Prior::scaled_by(kernel, &[3.0; 3], 1e-6);
             let objective = Objective {
                 data: &data,
                 prior: &prior,
@@ -306,7 +345,7 @@ mod tests {
     #[test]
     fn likelihood_is_the_normal_density_of_the_outcomes() {
         let data = wavy(6, |_| None);
-        let prior = Prior::scaled_by(&[3.0; 3], 1e-6);
+        let prior = Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6);
         let objective = Objective {
             data: &data,
             prior: &prior,
@@ -314,6 +353,8 @@ mod tests {
         let theta = [0.0, 0.2, 0.4, -2.0];
         let found = objective.likelihood(&theta).unwrap();
         let hyper = objective.hyperparameters(&theta, found.mean);
+        let alone = log_marginal_likelihood(&hyper, &data).unwrap();
+        assert!((found.log_likelihood - alone).abs() < 1e-10);
         // The chain rule of densities: one outcome at a time, each given those before it.
         let mut expected = 0.0;
         for i in 0..6 {
@@ -336,7 +377,7 @@ mod tests {
     fn what_matters_gets_a_short_length_scale_and_what_does_not_a_long_one() {
         let fit = fit(
             &wavy(40, |_| None),
-            &Prior::scaled_by(&[3.0; 3], 1e-6),
+            &Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6),
             None,
         )
         .unwrap();
@@ -350,7 +391,10 @@ mod tests {
 
     #[test]
     fn a_warm_start_ends_at_least_as_high() {
-        let (data, prior) = (wavy(30, |_| None), Prior::scaled_by(&[3.0; 3], 1e-6));
+        let (data, prior) = (
+            wavy(30, |_| None),
+            Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6),
+        );
         let cold = fit(&data, &prior, None).unwrap();
         let warm = fit(&data, &prior, Some(&cold.hyperparameters)).unwrap();
         assert!(warm.log_likelihood > cold.log_likelihood - 0.05);
@@ -358,7 +402,7 @@ mod tests {
 
     #[test]
     fn constant_outcomes_single_points_and_duplicates_have_a_fit() {
-        let prior = Prior::scaled_by(&[1.0], 1e-6);
+        let prior = Prior::scaled_by(KernelKind::Matern52, &[1.0], 1e-6);
         for (points, outcomes) in [
             (vec![vec![0.5]], vec![0.0]),
             (vec![vec![0.1], vec![0.7], vec![0.9]], vec![0.0; 3]),

@@ -11,41 +11,47 @@ use crate::{pareto, simplex};
 /// What is to be improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// The one objective, or the normalised sum of several.
-    Sum,
+    /// The one objective, or the normalised sum of several, by this acquisition.
+    Sum(SumBy),
     /// The hypervolume that all objectives dominate.
-    Hypervolume,
+    Hypervolume {
+        /// Whether the points evaluated are drawn, too.
+        noisy: bool,
+    },
     /// A random weighting of all objectives (ParEGO).
     RandomWeights,
+}
+
+/// Ways to judge the improvement of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SumBy {
+    /// Exactly, over the best posterior mean.
+    Mean,
+    /// By draws of all points evaluated.
+    Draws,
+    /// By draws of all points that are asked for, together.
+    Batch,
 }
 
 impl Goal {
     /// What the options ask for with these objectives.
     pub(crate) fn of(kind: AcquisitionKind, objectives: &[Objective]) -> Result<Self> {
-        let count = objectives.len();
+        let hypervolume = |name: &str, noisy: bool| match objectives.len() {
+            1 => Err(PluginError::input(format!(
+                "acquisition: found `{name}` with 1 objective, expected 2 or more"
+            ))
+            .hint("leave `acquisition` out: it then follows the number of objectives")),
+            2..=MOST_OBJECTIVES => Ok(Goal::Hypervolume { noisy }),
+            _ => Ok(Goal::RandomWeights),
+        };
         Ok(match kind {
-            AcquisitionKind::LogEi => Goal::Sum,
+            AcquisitionKind::Auto if objectives.len() == 1 => Goal::Sum(SumBy::Mean),
+            AcquisitionKind::Auto | AcquisitionKind::LogNehvi => hypervolume("log_nehvi", true)?,
+            AcquisitionKind::LogEhvi => hypervolume("log_ehvi", false)?,
+            AcquisitionKind::LogEi => Goal::Sum(SumBy::Mean),
+            AcquisitionKind::LogNei => Goal::Sum(SumBy::Draws),
+            AcquisitionKind::QLogEi => Goal::Sum(SumBy::Batch),
             AcquisitionKind::Parego => Goal::RandomWeights,
-            AcquisitionKind::LogNehvi if (2..=MOST_OBJECTIVES).contains(&count) => {
-                Goal::Hypervolume
-            }
-            AcquisitionKind::LogNehvi => {
-                return Err(PluginError::input(format!(
-                    "acquisition: found `log_nehvi` with {count} objectives, expected 2 to {MOST_OBJECTIVES}"
-                ))
-                .hint("leave `acquisition` out: it then follows the number of objectives"));
-            }
-            AcquisitionKind::Auto => match count {
-                1 => Goal::Sum,
-                2..=MOST_OBJECTIVES => Goal::Hypervolume,
-                _ => {
-                    tracing::warn!(
-                        "{count} objectives are too many for boxes of hypervolume (at most {MOST_OBJECTIVES}): \
-                         each suggestion improves a random weighting instead (parego)"
-                    );
-                    Goal::RandomWeights
-                }
-            },
         })
     }
 
@@ -55,7 +61,7 @@ impl Goal {
     pub(crate) fn columns(self, history: &History, generator: &mut ChaCha8Rng) -> Vec<Column> {
         let m = history.values.first().map_or(0, Vec::len);
         match self {
-            Goal::Hypervolume => (0..m)
+            Goal::Hypervolume { .. } => (0..m)
                 .map(|o| {
                     let noise = history
                         .noise
@@ -65,11 +71,11 @@ impl Goal {
                     (history.objective(o), noise)
                 })
                 .collect(),
-            Goal::Sum => {
+            Goal::Sum(_) => {
                 let sums = history
                     .values
                     .iter()
-                    .map(|values| values.iter().sum())
+                    .map(|values| values.iter().sum::<f64>().clamp(f64::MIN, f64::MAX))
                     .collect();
                 let noise = history
                     .noise
@@ -93,9 +99,17 @@ impl Goal {
 pub(crate) type Column = (Vec<f64>, Vec<Option<f64>>);
 
 /// Normalised reference values: those of the objectives where they are given, else a tenth of the front's range
-/// below its worst values (Ishibuchi et al. 2011; the same rule as BoTorch's).
+/// below its worst values (Ishibuchi et al. 2011; the same rule as BoTorch's). Only what is feasible counts, if anything is.
 pub(crate) fn references(history: &History, objectives: &[Objective]) -> Vec<f64> {
-    let front = pareto::front(&history.values).expect("values were checked to be finite");
+    let feasible: Vec<&Vec<f64>> = history
+        .feasible_trials()
+        .map(|i| &history.values[i])
+        .collect();
+    let values = match feasible.is_empty() {
+        true => history.values.iter().collect(),
+        false => feasible,
+    };
+    let front = pareto::undominated_of(&values);
     let spread = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
             (low.min(v), high.max(v))
@@ -107,8 +121,8 @@ pub(crate) fn references(history: &History, objectives: &[Objective]) -> Vec<f64
                 .reference
                 .map(|raw| objectives[o].normalise(raw));
             reference.filter(|r| r.is_finite()).unwrap_or_else(|| {
-                let (low, high) = spread(&mut front.iter().map(|i| history.values[*i][o]));
-                let (least, most) = spread(&mut history.values.iter().map(|values| values[o]));
+                let (low, high) = spread(&mut front.iter().map(|i| values[*i][o]));
+                let (least, most) = spread(&mut values.iter().map(|values| values[o]));
                 // A front of one value has no range; then that of all values counts, then the value's own size.
                 let range = [high - low, most - least, low.abs(), 1.0]
                     .into_iter()
@@ -138,7 +152,8 @@ fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
             let gaps = (0..m).map(|o| {
                 let (low, high) = ranges[o];
                 if high > low {
-                    weights[o] * (high - value[o]) / (high - low)
+                    // Halves: the whole range may be too large for a number.
+                    weights[o] * (0.5 * high - 0.5 * value[o]) / (0.5 * high - 0.5 * low)
                 } else {
                     0.0
                 }
@@ -158,6 +173,8 @@ mod tests {
 
     fn history(values: &[[f64; 2]]) -> History {
         History {
+            points: vec![vec![]; values.len()],
+            feasible: vec![true; values.len()],
             values: values.iter().map(|v| v.to_vec()).collect(),
             ..History::default()
         }
@@ -203,14 +220,18 @@ mod tests {
             let all = vec![Objective::new("a", Direction::Maximize); count];
             Goal::of(AcquisitionKind::Auto, &all).unwrap()
         };
-        assert_eq!(
-            [of(1), of(2), of(4), of(5)],
-            [
-                Goal::Sum,
-                Goal::Hypervolume,
-                Goal::Hypervolume,
-                Goal::RandomWeights
-            ]
-        );
+        let noisy = true;
+        assert_eq!(of(1), Goal::Sum(SumBy::Mean));
+        assert_eq!(of(2), Goal::Hypervolume { noisy });
+        assert_eq!(of(4), Goal::Hypervolume { noisy });
+        assert_eq!(of(5), Goal::RandomWeights);
+    }
+
+    #[test]
+    fn references_lie_below_the_front_of_what_is_feasible() {
+        let mut seen = history(&[[0.0, 1.0], [1.0, 0.0], [5.0, 5.0]]);
+        seen.feasible[2] = false;
+        let found = references(&seen, &objectives());
+        assert!(found.iter().all(|r| (r + 0.1).abs() < 1e-12), "{found:?}");
     }
 }

@@ -2,39 +2,43 @@
 
 use nalgebra::DMatrix;
 
-use crate::cholesky::{Cholesky, dot};
+use crate::cholesky::{Cholesky, add_scaled, dot};
 use crate::error::{GpError, Result};
-use crate::kernel::{Matern52, covariance, squared_distance};
+use crate::kernel::{Cross, Kernel, squared_distance};
 
 /// Outcomes shifted and scaled to mean 0 and standard deviation 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standardisation {
-    /// Mean of the raw outcomes.
-    pub mean: f64,
-    /// Their standard deviation, 1 where they are all alike.
-    pub deviation: f64,
+    /// Outcomes are divided by it first, so that squares of huge and of tiny ones are still numbers.
+    unit: f64,
+    /// Mean, in units.
+    mean: f64,
+    /// Standard deviation in units, 1 where all are alike.
+    deviation: f64,
 }
 
 impl Standardisation {
     /// Of some raw outcomes, finite; of none, the identity.
     #[must_use]
     pub fn of(outcomes: &[f64]) -> Self {
-        if outcomes.is_empty() {
-            return Self {
-                mean: 0.0,
-                deviation: 1.0,
-            };
-        }
-        let n = outcomes.len() as f64;
-        let mean = outcomes.iter().sum::<f64>() / n;
+        let largest = outcomes.iter().fold(0.0_f64, |most, y| most.max(y.abs()));
+        let unit = match largest {
+            0.0 => 1.0,
+            1e-100..=1e100 => 1.0,
+            // Halves: neither sums nor differences leave the range of numbers.
+            _ => largest / 2.0 + f64::MIN_POSITIVE,
+        };
+        let n = outcomes.len().max(1) as f64;
+        let mean = outcomes.iter().map(|y| y / unit).sum::<f64>() / n;
         let squares = outcomes
             .iter()
-            .map(|y| (y - mean) * (y - mean))
+            .map(|y| (y / unit - mean) * (y / unit - mean))
             .sum::<f64>();
         let deviation = (squares / (n - 1.0).max(1.0)).sqrt();
         // Alike up to rounding counts as alike: dividing by the rounding would make noise of it.
-        let alike = deviation.is_nan() || deviation <= 1e-12 * mean.abs().max(1e-280);
+        let alike = deviation <= 1e-12 * mean.abs() || deviation == 0.0;
         Self {
+            unit,
             mean,
             deviation: if alike { 1.0 } else { deviation },
         }
@@ -43,13 +47,19 @@ impl Standardisation {
     /// A raw outcome in standard units.
     #[must_use]
     pub fn apply(&self, outcome: f64) -> f64 {
-        (outcome - self.mean) / self.deviation
+        (outcome / self.unit - self.mean) / self.deviation
+    }
+
+    /// The variance of a raw outcome's noise in squared standard units.
+    #[must_use]
+    pub fn apply_to_variance(&self, variance: f64) -> f64 {
+        variance / self.unit / self.unit / (self.deviation * self.deviation)
     }
 
     /// The raw outcome of a value in standard units.
     #[must_use]
     pub fn undo(&self, standard: f64) -> f64 {
-        self.mean + self.deviation * standard
+        self.unit * (self.mean + self.deviation * standard)
     }
 }
 
@@ -117,7 +127,7 @@ impl Observations {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyperparameters {
     /// The covariance function.
-    pub kernel: Matern52,
+    pub kernel: Kernel,
     /// Variance of the noise where it is not known, in squared standard units.
     pub noise: f64,
     /// The constant prior mean, in standard units.
@@ -127,7 +137,7 @@ pub struct Hyperparameters {
 /// A Gaussian process given observations; the posterior is of the noiseless function.
 #[derive(Debug, Clone)]
 pub struct Gp {
-    kernel: Matern52,
+    kernel: Kernel,
     mean: f64,
     /// `[n, d]`, in units of the length scales.
     scaled: Vec<Vec<f64>>,
@@ -142,6 +152,50 @@ pub struct Gp {
 /// Least noise variance on the diagonal, in squared standard units: known noise of zero still needs a regular matrix.
 pub const LEAST_NOISE: f64 = 1e-8;
 
+/// Most noise variance on the diagonal, in squared standard units: an outcome with more says nothing anyway.
+pub const MOST_NOISE: f64 = 1e12;
+
+/// Least variance that logarithms and divisions are taken of, in squared standard units: at a noiseless observation it
+/// would be 0 exactly.
+pub const LEAST_VARIANCE: f64 = 1e-12;
+
+/// The covariance of scaled points with noise on its diagonal, `[n, n]`, filled on and above the diagonal; and the
+/// `(dk/dr) / r` above it.
+pub(crate) fn covariances(
+    hyperparameters: &Hyperparameters,
+    scaled: &[Vec<f64>],
+    noise: &[Option<f64>],
+) -> (DMatrix<f64>, DMatrix<f64>) {
+    let n = scaled.len();
+    let (mut matrix, mut slopes) = (DMatrix::zeros(n, n), DMatrix::zeros(n, n));
+    for j in 0..n {
+        for i in 0..j {
+            let square = squared_distance(&scaled[i], &scaled[j]);
+            let (k, slope) = hyperparameters.kernel.kind.covariance(square);
+            matrix[(i, j)] = k;
+            slopes[(i, j)] = slope;
+        }
+        let noise = noise[j].unwrap_or(hyperparameters.noise);
+        matrix[(j, j)] = 1.0 + noise.clamp(LEAST_NOISE, MOST_NOISE);
+    }
+    (matrix, slopes)
+}
+
+/// A point as a process sees it, and what gradients need.
+#[derive(Debug, Clone)]
+pub struct At {
+    /// Covariances with the observations.
+    pub cross: Cross,
+    /// `[n]`: those covariances whitened, `L⁻¹ k`.
+    pub whitened: Vec<f64>,
+    /// Posterior mean.
+    pub mean: f64,
+    /// Posterior standard deviation, at least the root of [`LEAST_VARIANCE`].
+    pub deviation: f64,
+    /// Whether the variance was at its least, where it has no slope.
+    clamped: bool,
+}
+
 impl Gp {
     /// Conditions the prior on observations.
     ///
@@ -155,15 +209,7 @@ impl Gp {
             .iter()
             .map(|point| kernel.scaled(point))
             .collect();
-        let n = scaled.len();
-        let mut matrix = DMatrix::zeros(n, n);
-        for j in 0..n {
-            for i in 0..j {
-                matrix[(i, j)] = covariance(squared_distance(&scaled[i], &scaled[j])).0;
-            }
-            let noise = data.noise[j].unwrap_or(hyperparameters.noise);
-            matrix[(j, j)] = 1.0 + noise.max(LEAST_NOISE);
-        }
+        let (matrix, _) = covariances(hyperparameters, &scaled, &data.noise);
         let factor = Cholesky::factor(&matrix)?;
         let inverse_lower_transposed = factor.inverse_lower_transposed();
         let residual: Vec<f64> = data
@@ -183,42 +229,152 @@ impl Gp {
         })
     }
 
+    /// This process given also the noiseless function at more points `[b, d]`, whose values stay open: draws of them are
+    /// `mean + factor z`, and given those a point's mean rises by `whitened[n..]·z`.
+    ///
+    /// The whitening is `J = [ L⁻¹, 0; -L_b⁻¹ Qᵀ L⁻¹, L_b⁻¹ ]` with `Q = L⁻¹ K(observed, points)`.
+    ///
+    /// # Errors
+    /// If the posterior covariance of the points is indefinite beyond the largest jitter.
+    pub fn extended(&self, points: &[Vec<f64>]) -> Result<Extended> {
+        let (n, b) = (self.scaled.len(), points.len());
+        // 1. Posterior of the points together.
+        let ats: Vec<At> = points.iter().map(|point| self.at(point)).collect();
+        let mut posterior = DMatrix::zeros(b, b);
+        for j in 0..b {
+            for i in 0..=j {
+                posterior[(i, j)] = self.covariance_between(&ats[i], &ats[j]);
+            }
+            // Rounding of the difference is of the prior variance's size, not of the posterior's.
+            posterior[(j, j)] = posterior[(j, j)].max(0.0) + 1e-10;
+        }
+        let factor = Cholesky::factor(&posterior)?;
+        // 2. Whitening of all.
+        let own = factor.inverse_lower_transposed();
+        let mut whitening = DMatrix::zeros(n + b, n + b);
+        whitening
+            .view_mut((0, 0), (n, n))
+            .copy_from(&self.inverse_lower_transposed);
+        whitening.view_mut((n, n), (b, b)).copy_from(&own);
+        let mut whitened = DMatrix::zeros(n, b);
+        for (j, at) in ats.iter().enumerate() {
+            whitened.column_mut(j).copy_from_slice(&at.whitened);
+        }
+        let coupling = -(&self.inverse_lower_transposed * whitened * own);
+        whitening.view_mut((0, n), (n, b)).copy_from(&coupling);
+
+        let mean = ats.iter().map(|at| at.mean).collect();
+        let mut gp = self.clone();
+        gp.scaled.extend(ats.into_iter().map(|at| at.cross.scaled));
+        // Values that stay open pull the mean nowhere.
+        gp.weights.resize(n + b, 0.0);
+        gp.inverse_lower_transposed = whitening;
+        Ok(Extended { gp, mean, factor })
+    }
+
+    /// Posterior covariance of two points.
+    #[must_use]
+    pub fn covariance_between(&self, a: &At, b: &At) -> f64 {
+        let square = squared_distance(&a.cross.scaled, &b.cross.scaled);
+        self.kernel.kind.covariance(square).0 - dot(&a.whitened, &b.whitened)
+    }
+
     /// The covariance function.
     #[must_use]
-    pub fn kernel(&self) -> &Matern52 {
+    pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
 
-    /// The observed points in units of the length scales, `[n, d]`.
+    /// How many values the process is given.
     #[must_use]
-    pub fn scaled_points(&self) -> &[Vec<f64>] {
-        &self.scaled
+    pub fn len(&self) -> usize {
+        self.scaled.len()
     }
 
-    /// The prior mean and the weights `[n]` of `mean(x) = prior + Σ weight_i k(x, x_i)`.
+    /// Whether it is given none: the prior.
     #[must_use]
-    pub fn mean_function(&self) -> (f64, &[f64]) {
-        (self.mean, &self.weights)
+    pub fn is_empty(&self) -> bool {
+        self.scaled.is_empty()
     }
 
-    /// `L⁻¹` of the observations' covariance, transposed: column i is row i.
+    /// The posterior at a point, in standard units.
     #[must_use]
-    pub fn whitening(&self) -> &DMatrix<f64> {
-        &self.inverse_lower_transposed
+    pub fn at(&self, point: &[f64]) -> At {
+        let cross = self.kernel.cross(self.kernel.scaled(point), &self.scaled);
+        let whitened = lower_times(&self.inverse_lower_transposed, &cross.covariances);
+        let mean = self.mean + dot(&self.weights, &cross.covariances);
+        let variance = 1.0 - dot(&whitened, &whitened);
+        At {
+            cross,
+            whitened,
+            mean,
+            deviation: variance.max(LEAST_VARIANCE).sqrt(),
+            clamped: variance <= LEAST_VARIANCE,
+        }
+    }
+
+    /// Adds the gradient `[d]` at a point of something that has these slopes in its mean, its deviation and its whitened
+    /// covariances (`[n]`, or empty for none).
+    pub fn pull_back(
+        &self,
+        at: &At,
+        by_mean: f64,
+        by_deviation: f64,
+        by_whitened: &[f64],
+        gradient: &mut [f64],
+    ) {
+        let n = self.scaled.len();
+        // 1. To whitened covariances: deviation² = 1 - |whitened|².
+        let mut slopes = vec![0.0; n];
+        slopes[..by_whitened.len()].copy_from_slice(by_whitened);
+        if !at.clamped {
+            add_scaled(&mut slopes, -by_deviation / at.deviation, &at.whitened);
+        }
+        // 2. To covariances.
+        let mut by_covariances: Vec<f64> = self.weights.iter().map(|w| by_mean * w).collect();
+        let rows = self.inverse_lower_transposed.as_slice();
+        for (i, slope) in slopes.iter().enumerate() {
+            let row = &rows[i * n..=i * n + i];
+            add_scaled(&mut by_covariances[..=i], *slope, row);
+        }
+        // 3. To the point.
+        self.kernel
+            .pull_back(&at.cross, &self.scaled, &by_covariances, gradient);
     }
 
     /// Posterior mean and variance at a point, in standard units.
     #[must_use]
     pub fn predict(&self, point: &[f64]) -> (f64, f64) {
-        let x = self.kernel.scaled(point);
-        let k: Vec<f64> = self
-            .scaled
-            .iter()
-            .map(|z| covariance(squared_distance(&x, z)).0)
-            .collect();
-        let whitened = lower_times(&self.inverse_lower_transposed, &k);
-        let variance = 1.0 - dot(&whitened, &whitened);
-        (self.mean + dot(&self.weights, &k), variance.max(0.0))
+        let at = self.at(point);
+        let variance = 1.0 - dot(&at.whitened, &at.whitened);
+        (at.mean, variance.max(0.0))
+    }
+}
+
+/// A process given also the function at some points, whose values are yet to be drawn.
+pub struct Extended {
+    /// The process; its last b whitened covariances belong to the points.
+    pub gp: Gp,
+    /// `[b]`: the posterior mean at the points.
+    mean: Vec<f64>,
+    /// Of their posterior covariance.
+    factor: Cholesky,
+}
+
+impl Extended {
+    /// Draws at the points `[b, samples]` from standard normals of that shape.
+    #[must_use]
+    pub fn draw(&self, base: &DMatrix<f64>) -> DMatrix<f64> {
+        let b = self.mean.len();
+        let mut values = DMatrix::zeros(b, base.ncols());
+        for s in 0..base.ncols() {
+            let z = &base.as_slice()[s * b..(s + 1) * b];
+            let spread = self.factor.lower_times(z);
+            for (row, (spread, mean)) in spread.into_iter().zip(&self.mean).enumerate() {
+                values[(row, s)] = mean + spread;
+            }
+        }
+        values
     }
 }
 
@@ -238,7 +394,7 @@ pub(crate) fn solve(inverse_lower_transposed: &DMatrix<f64>, v: &[f64]) -> Vec<f
     let rows = inverse_lower_transposed.as_slice();
     let mut solution = vec![0.0; n];
     for (i, entry) in whitened.into_iter().enumerate() {
-        crate::cholesky::add_scaled(&mut solution[..=i], entry, &rows[i * n..=i * n + i]);
+        add_scaled(&mut solution[..=i], entry, &rows[i * n..=i * n + i]);
     }
     solution
 }
@@ -246,6 +402,7 @@ pub(crate) fn solve(inverse_lower_transposed: &DMatrix<f64>, v: &[f64]) -> Vec<f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::KernelKind;
     use nalgebra::DVector;
 
     fn data() -> (Hyperparameters, Observations) {
@@ -257,7 +414,8 @@ mod tests {
             .map(|p| (3.0 * p[0]).sin() + p[1] * p[1])
             .collect();
         let noise = (0..12).map(|i| (i % 3 == 0).then_some(0.02)).collect();
-        let kernel = Matern52 {
+        let kernel = Kernel {
+            kind: KernelKind::Matern52,
             length_scales: vec![0.4, 0.7],
         };
         let hyperparameters = Hyperparameters {
@@ -361,5 +519,58 @@ mod tests {
         assert!((standard.undo(there[2]) - 10.0).abs() < 1e-12);
         assert_eq!(Standardisation::of(&[4.0, 4.0]).deviation, 1.0);
         assert_eq!(Standardisation::of(&[4.0]).deviation, 1.0);
+        assert_eq!(Standardisation::of(&[]).apply(3.0), 3.0);
+    }
+
+    #[test]
+    fn standardisation_keeps_huge_and_tiny_outcomes_apart() {
+        for size in [1e-320, 1e-300, 1e-50, 1.0, 1e200, f64::MAX] {
+            let values = [-size, 0.0, size];
+            let standard = Standardisation::of(&values);
+            let there: Vec<f64> = values.iter().map(|v| standard.apply(*v)).collect();
+            for (found, expected) in there.iter().zip([-1.0, 0.0, 1.0]) {
+                assert!((found - expected).abs() < 1e-3, "{size}: {there:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn posterior_does_not_depend_on_the_order_of_observations() {
+        let (hyper, data) = data();
+        let order = [7, 2, 11, 0, 5, 9, 1, 3, 10, 4, 8, 6];
+        let shuffled = Observations {
+            points: order.iter().map(|i| data.points[*i].clone()).collect(),
+            outcomes: order.iter().map(|i| data.outcomes[*i]).collect(),
+            noise: order.iter().map(|i| data.noise[*i]).collect(),
+        };
+        let ours = Gp::condition(&hyper, &data).unwrap();
+        let theirs = Gp::condition(&hyper, &shuffled).unwrap();
+        for x in [[0.1, 0.2], [0.9, 0.9], [0.5, 0.5]] {
+            let (a, b) = (ours.predict(&x), theirs.predict(&x));
+            assert!((a.0 - b.0).abs() < 1e-10 && (a.1 - b.1).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn an_extension_given_its_mean_is_the_process_with_one_more_exact_value() {
+        let (hyper, mut data) = data();
+        let gp = Gp::condition(&hyper, &data).unwrap();
+        let more = [vec![0.31, 0.77], vec![0.6, 0.05]];
+        let extended = gp.extended(&more).unwrap();
+        let base = DMatrix::from_row_slice(2, 1, &[0.8, -1.3]);
+        let drawn = extended.draw(&base);
+        for (point, value) in more.iter().zip(drawn.iter()) {
+            data.points.push(point.clone());
+            data.outcomes.push(*value);
+            data.noise.push(Some(0.0));
+        }
+        let exact = Gp::condition(&hyper, &data).unwrap();
+        for x in [[0.1, 0.2], [0.33, 0.7], [0.9, 0.9]] {
+            let at = extended.gp.at(&x);
+            let mean = at.mean + dot(&at.whitened[12..], base.as_slice());
+            let (expected, variance) = exact.predict(&x);
+            assert!((mean - expected).abs() < 1e-5, "{mean} {expected}");
+            assert!((at.deviation.powi(2) - variance).abs() < 1e-5);
+        }
     }
 }

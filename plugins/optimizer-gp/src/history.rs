@@ -15,6 +15,10 @@ pub struct History {
     pub values: Vec<Vec<f64>>,
     /// Variance of each normalised value's noise, where it is known.
     pub noise: Vec<Option<Vec<f64>>>,
+    /// Raw values of the constraints `[n][c]`.
+    pub constraint_values: Vec<Vec<f64>>,
+    /// Whether each finished trial fulfils all constraints.
+    pub feasible: Vec<bool>,
     /// Encoded points of trials that failed.
     pub failed: Vec<Vec<f64>>,
     /// Encoded points of trials without an outcome yet.
@@ -26,11 +30,11 @@ pub struct History {
 }
 
 impl History {
-    /// Reads a study.
+    /// Reads a study; `deviation` is that of the noise of outcomes that come without one, if it is known, raw.
     ///
     /// # Errors
     /// If there is no objective, or a value is not finite.
-    pub fn new(study: &Study, space: &SearchSpace) -> Result<Self> {
+    pub fn new(study: &Study, space: &SearchSpace, deviation: Option<f64>) -> Result<Self> {
         if study.objectives.is_empty() {
             return Err(PluginError::input(
                 "found a study without objectives, expected one or more",
@@ -48,7 +52,10 @@ impl History {
                 continue;
             }
             let memo = Memo::from_bytes(&trial.suggestion.state).unwrap_or_default();
-            let point = match memo.encoded.len() == space.dimension() {
+            // Bytes from elsewhere are believed only where they say the same.
+            let is_its = memo.encoded.len() == space.dimension()
+                && space.decode(&memo.encoded) == trial.suggestion.point;
+            let point = match is_its {
                 true => memo.encoded,
                 false => space.encode(&trial.suggestion.point),
             };
@@ -56,14 +63,21 @@ impl History {
                 history.last_fits = memo.fits;
             }
             match &trial.outcome {
-                Outcome::Finished { values, noise, .. } => {
+                Outcome::Finished {
+                    values,
+                    noise,
+                    constraint_values,
+                } => {
                     history
                         .values
                         .push(normalised(&study.objectives, trial, values)?);
                     let noise = noise
-                        .as_deref()
-                        .map(|noise| variances(&study.objectives, trial, noise));
+                        .clone()
+                        .or_else(|| deviation.map(|level| vec![level; values.len()]))
+                        .map(|noise| variances(&study.objectives, trial, &noise));
                     history.noise.push(noise.transpose()?);
+                    history.constraint_values.push(constraint_values.clone());
+                    history.feasible.push(study.is_feasible(constraint_values));
                     history.points.push(point);
                 }
                 Outcome::Failed { .. } => history.failed.push(point),
@@ -82,6 +96,11 @@ impl History {
             .flatten()
             .cloned()
             .collect()
+    }
+
+    /// Finished trials that fulfil all constraints.
+    pub fn feasible_trials(&self) -> impl Iterator<Item = usize> {
+        (0..self.points.len()).filter(|index| self.feasible[*index])
     }
 
     /// The normalised values of one objective, `[n]`.

@@ -1,17 +1,59 @@
-//! The Matérn 5/2 covariance with one length scale per dimension.
+//! Stationary covariances of unit variance with one length scale per dimension.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// `sqrt(5)`.
 const ROOT_5: f64 = 2.236_067_977_499_79;
 
-/// Matérn 5/2 of unit variance: `k(r) = (1 + √5 r + 5/3 r²) exp(-√5 r)`, `r² = Σ ((x_j - z_j) / length_scale_j)²`.
+/// How covariance falls with distance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KernelKind {
+    /// Matérn 5/2, `(1 + √5 r + 5/3 r²) exp(-√5 r)`: functions with two derivatives.
+    #[default]
+    Matern52,
+    /// Squared exponential, `exp(-r²/2)`: functions with all derivatives.
+    Rbf,
+}
+
+impl KernelKind {
+    /// Covariance at a squared scaled distance, and `(dk/dr) / r`, which is finite at 0.
+    ///
+    /// With `s` the second value, `dk/dx_j = s (x_j - z_j) / length_scale_j²` and
+    /// `dk/d ln length_scale_j = -s (x_j - z_j)² / length_scale_j²`.
+    #[inline]
+    #[must_use]
+    pub fn covariance(self, squared_distance: f64) -> (f64, f64) {
+        match self {
+            Self::Matern52 => {
+                let s = ROOT_5 * squared_distance.sqrt();
+                let decay = (-s).exp();
+                (
+                    (1.0 + s + s * s / 3.0) * decay,
+                    -5.0 / 3.0 * (1.0 + s) * decay,
+                )
+            }
+            Self::Rbf => {
+                let decay = (-0.5 * squared_distance).exp();
+                (decay, -decay)
+            }
+        }
+    }
+}
+
+/// A covariance function: `k(x, z)` of the distance `r² = Σ ((x_j - z_j) / length_scale_j)²`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Matern52 {
+pub struct Kernel {
+    /// How it falls.
+    pub kind: KernelKind,
     /// One per dimension, positive.
     pub length_scales: Vec<f64>,
 }
 
-impl Matern52 {
-    /// A point in units of the length scales, in which [`covariance`] measures distances.
+impl Kernel {
+    /// A point in units of the length scales, in which [`KernelKind::covariance`] measures distances.
     #[must_use]
     pub fn scaled(&self, point: &[f64]) -> Vec<f64> {
         point
@@ -20,21 +62,55 @@ impl Matern52 {
             .map(|(x, length)| x / length)
             .collect()
     }
+
+    /// The covariances of one point with many, both in units of the length scales.
+    #[must_use]
+    pub fn cross(&self, scaled: Vec<f64>, others: &[Vec<f64>]) -> Cross {
+        let (covariances, slopes) = others
+            .iter()
+            .map(|z| self.kind.covariance(squared_distance(&scaled, z)))
+            .unzip();
+        Cross {
+            scaled,
+            covariances,
+            slopes,
+        }
+    }
+
+    /// Adds `Σ_i weights_i dk(x, z_i)/dx` to the gradient `[d]`.
+    pub fn pull_back(
+        &self,
+        cross: &Cross,
+        others: &[Vec<f64>],
+        weights: &[f64],
+        gradient: &mut [f64],
+    ) {
+        let mut scaled_gradient = vec![0.0; gradient.len()];
+        for ((z, weight), slope) in others.iter().zip(weights).zip(&cross.slopes) {
+            let factor = weight * slope;
+            for ((entry, x), z) in scaled_gradient.iter_mut().zip(&cross.scaled).zip(z) {
+                *entry += factor * (x - z);
+            }
+        }
+        for ((entry, scaled), length) in gradient
+            .iter_mut()
+            .zip(scaled_gradient)
+            .zip(&self.length_scales)
+        {
+            *entry += scaled / length;
+        }
+    }
 }
 
-/// Covariance at a squared scaled distance, and `(dk/dr) / r`, which is finite at 0.
-///
-/// With `s` the second value, `dk/dx_j = s (x_j - z_j) / length_scale_j²` and
-/// `dk/d ln length_scale_j = -s (x_j - z_j)² / length_scale_j²`.
-#[inline]
-#[must_use]
-pub fn covariance(squared_distance: f64) -> (f64, f64) {
-    let s = ROOT_5 * squared_distance.sqrt();
-    let decay = (-s).exp();
-    (
-        (1.0 + s + s * s / 3.0) * decay,
-        -5.0 / 3.0 * (1.0 + s) * decay,
-    )
+/// Covariances of one point with many, and what their gradient needs.
+#[derive(Debug, Clone)]
+pub struct Cross {
+    /// `[d]`: the point in units of the length scales.
+    pub scaled: Vec<f64>,
+    /// `[n]`: `k(x, z_i)`.
+    pub covariances: Vec<f64>,
+    /// `[n]`: `(dk/dr) / r`.
+    pub slopes: Vec<f64>,
 }
 
 /// Squared distance of two scaled points of one length.
@@ -61,33 +137,50 @@ pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    const KINDS: [KernelKind; 2] = [KernelKind::Matern52, KernelKind::Rbf];
+
     #[test]
     fn covariance_is_one_at_the_point_itself_and_falls() {
-        assert_eq!(covariance(0.0).0, 1.0);
-        let mut last = 1.0;
-        for step in 1..200 {
-            let (value, slope) = covariance((f64::from(step) * 0.1).powi(2));
-            assert!(value < last && value > 0.0 && slope < 0.0);
-            last = value;
+        for kind in KINDS {
+            assert_eq!(kind.covariance(0.0).0, 1.0);
+            let mut last = 1.0;
+            for step in 1..200 {
+                let (value, slope) = kind.covariance((f64::from(step) * 0.1).powi(2));
+                assert!(value < last && value > 0.0 && slope < 0.0);
+                last = value;
+            }
+            assert_eq!(kind.covariance(1e12).0, 0.0);
         }
-        assert_eq!(covariance(1e12).0, 0.0);
     }
 
     #[test]
-    fn slope_matches_finite_differences() {
-        let kernel = Matern52 {
-            length_scales: vec![0.3, 2.0],
-        };
-        let (x, z) = ([0.2, 0.9], [0.5, 0.1]);
-        let at = |x: &[f64]| covariance(squared_distance(&kernel.scaled(x), &kernel.scaled(&z)));
-        for j in 0..2 {
-            let step = 1e-6;
-            let (mut above, mut below) = (x, x);
-            above[j] += step;
-            below[j] -= step;
-            let numeric = (at(&above).0 - at(&below).0) / (2.0 * step);
-            let analytic = at(&x).1 * (x[j] - z[j]) / kernel.length_scales[j].powi(2);
-            assert!((numeric - analytic).abs() < 1e-8);
+    fn gradient_of_a_weighted_sum_matches_finite_differences() {
+        for kind in KINDS {
+            let kernel = Kernel {
+                kind,
+                length_scales: vec![0.3, 2.0],
+            };
+            let others: Vec<_> = [[0.5, 0.1], [0.2, 0.8], [0.21, 0.9]]
+                .iter()
+                .map(|z| kernel.scaled(z))
+                .collect();
+            let weights = [0.7, -2.0, 1.5];
+            let at = |x: &[f64]| {
+                let cross = kernel.cross(kernel.scaled(x), &others);
+                let terms = cross.covariances.iter().zip(&weights);
+                (terms.map(|(k, w)| k * w).sum::<f64>(), cross)
+            };
+            let x = [0.2, 0.9];
+            let mut gradient = vec![0.0; 2];
+            kernel.pull_back(&at(&x).1, &others, &weights, &mut gradient);
+            for j in 0..2 {
+                let step = 1e-6;
+                let (mut above, mut below) = (x, x);
+                above[j] += step;
+                below[j] -= step;
+                let numeric = (at(&above).0 - at(&below).0) / (2.0 * step);
+                assert!((numeric - gradient[j]).abs() < 1e-8);
+            }
         }
     }
 }

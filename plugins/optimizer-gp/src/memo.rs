@@ -1,10 +1,13 @@
 //! What a suggestion carries for the suggestions after it: the study hands it back, so a fresh instance has it too.
 
 use crate::gp::Hyperparameters;
-use crate::kernel::Matern52;
+use crate::kernel::{Kernel, KernelKind};
 
 /// The layout below. Bytes of another version are passed over.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// Kernels by their number in the bytes.
+const KERNELS: [KernelKind; 2] = [KernelKind::Matern52, KernelKind::Rbf];
 
 /// What is kept with a trial.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,6 +29,8 @@ impl Memo {
         words.extend(self.encoded.iter().map(|x| x.to_bits()));
         words.push(self.fits.len() as u64);
         for fit in &self.fits {
+            let is_its = |kind: &KernelKind| *kind == fit.kernel.kind;
+            words.push(KERNELS.iter().position(is_its).unwrap_or(KERNELS.len()) as u64);
             words.push(fit.kernel.length_scales.len() as u64);
             words.extend(fit.kernel.length_scales.iter().map(|x| x.to_bits()));
             words.extend([fit.noise.to_bits(), fit.mean.to_bits()]);
@@ -48,6 +53,7 @@ impl Memo {
         let count = words.next()?;
         let mut fits = Vec::new();
         for _ in 0..count {
+            let kind = *KERNELS.get(usize::try_from(words.next()?).ok()?)?;
             let length_scales = numbers(&mut words)?;
             let (noise, mean) = (f64::from_bits(words.next()?), f64::from_bits(words.next()?));
             let usable = length_scales.iter().all(|l| l.is_finite() && *l > 0.0)
@@ -58,7 +64,10 @@ impl Memo {
                 return None;
             }
             fits.push(Hyperparameters {
-                kernel: Matern52 { length_scales },
+                kernel: Kernel {
+                    kind,
+                    length_scales,
+                },
                 noise,
                 mean,
             });
@@ -83,7 +92,8 @@ mod tests {
     use super::*;
 
     fn memo() -> Memo {
-        let kernel = Matern52 {
+        let kernel = Kernel {
+            kind: KernelKind::Rbf,
             length_scales: vec![0.1, 2.0],
         };
         let fit = Hyperparameters {

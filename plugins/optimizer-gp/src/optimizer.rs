@@ -1,31 +1,32 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Objective, Optimizer, Result, Stopping, Study,
-    Suggestion, Suggestions, Verdict,
+    Component, Context, Descriptor, Kind, Optimizer, Result, Stopping, Study, Suggestion,
+    Suggestions, Verdict,
 };
-use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use crate::acquisition::{Acquisition, Baseline, Feasible, LogEi, Surrogate, log_nehvi};
 use crate::design::Design;
-use crate::fit::{Prior, fit};
-use crate::goal::{Goal, references};
-use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
+use crate::fit::Prior;
+use crate::goal::{Goal, SumBy};
 use crate::history::History;
 use crate::memo::Memo;
-use crate::options::{GpOptions, SimplexOption};
-use crate::parallel::ordered_map;
-use crate::pareto;
+use crate::models::{Drawing, FitOptions, Models};
+use crate::options::{AcquisitionKind, GpOptions, NoiseOption, SimplexOption};
 use crate::search::{Effort, maximise};
 use crate::space::{SearchSpace, SimplexMode};
+
+/// Most points that are searched for together: beyond, the search has too many numbers to get right at once.
+const MOST_TOGETHER: usize = 8;
 
 /// Bayesian optimization with Gaussian processes.
 pub struct GpOptimizer {
     options: GpOptions,
     seed: u64,
     threads: usize,
+    /// Whether it was said that another acquisition is used than one would think.
+    said: bool,
 }
 
 impl Component for GpOptimizer {
@@ -41,10 +42,12 @@ impl Component for GpOptimizer {
     }
 
     fn new(options: GpOptions, context: &Context) -> Result<Self> {
+        options.noise.check()?;
         Ok(Self {
             options,
             seed: context.seed,
             threads: context.threads,
+            said: false,
         })
     }
 }
@@ -52,45 +55,64 @@ impl Component for GpOptimizer {
 impl Optimizer for GpOptimizer {
     fn suggest(&mut self, study: &Study, count: usize) -> Result<Suggestions> {
         // 1. What is known.
+        study.check()?;
         let mode = match self.options.simplex {
             SimplexOption::Shares => SimplexMode::Shares,
             SimplexOption::Normalize => SimplexMode::Normalize,
         };
         let space = SearchSpace::new(&study.space, mode)?;
-        let mut history = History::new(study, &space)?;
+        let deviation = match self.options.noise {
+            NoiseOption::Deviation(level) => Some(level),
+            _ => None,
+        };
+        let mut history = History::new(study, &space, deviation)?;
         let goal = Goal::of(self.options.acquisition, &study.objectives)?;
+        self.say(goal, study.objectives.len());
         let design = Design::new(&space, self.seed);
 
         // 2. Point after point, each pending for those after it.
         let mut suggestions = Vec::new();
         let mut models: Option<Models> = None;
-        while suggestions.len() < count.max(1) {
+        let count = count.max(1);
+        while suggestions.len() < count {
+            let mut fits = Vec::new();
             let next = match self.next_of_design(&design, &history) {
-                Some(point) => Some((point, Vec::new())),
-                None if history.points.is_empty() => self.next_untried(&space, &design, &history),
+                Some(point) => vec![point],
+                None if is_used_up(&space, &history) => break,
+                None if history.points.is_empty() => {
+                    next_untried(&design, &history).into_iter().collect()
+                }
                 None => {
                     // A random weighting is another one for each suggestion, and has a model of its own.
                     if models.is_none() || goal == Goal::RandomWeights {
-                        models = Some(self.fit(goal, &space, &history)?);
+                        models = Some(self.fit(goal, &space, &history, study)?);
                     }
                     let models = models.as_ref().expect("made above");
-                    self.next_by_model(models, &space, &design, &history, &study.objectives)?
+                    fits = models.hyperparameters();
+                    let together = match goal {
+                        Goal::Sum(SumBy::Batch) => (count - suggestions.len()).min(MOST_TOGETHER),
+                        _ => 1,
+                    };
+                    self.next_by_model(models, together, &space, &design, &history, study)?
                 }
             };
-            let Some((encoded, fits)) = next else { break };
-            let kept = if mode == SimplexMode::Normalize {
-                encoded.clone()
-            } else {
-                Vec::new()
-            };
-            let state = Memo {
-                encoded: kept,
-                fits,
+            if next.is_empty() {
+                break;
             }
-            .to_bytes();
-            suggestions.push(Suggestion::evaluate(space.decode(&encoded)).with_state(state));
-            history.pending.push(encoded);
-            history.trials += 1;
+            for encoded in next {
+                let kept = match mode {
+                    SimplexMode::Normalize => encoded.clone(),
+                    SimplexMode::Shares => Vec::new(),
+                };
+                let state = Memo {
+                    encoded: kept,
+                    fits: fits.clone(),
+                }
+                .to_bytes();
+                suggestions.push(Suggestion::evaluate(space.decode(&encoded)).with_state(state));
+                history.pending.push(encoded);
+                history.trials += 1;
+            }
         }
         Ok(match suggestions.is_empty() {
             true => Suggestions::Done {
@@ -105,25 +127,20 @@ impl Optimizer for GpOptimizer {
     }
 }
 
-/// An encoded point, and the fits behind it.
-type Next = (Vec<f64>, Vec<Hyperparameters>);
-
-/// One model per modelled value.
-struct Models {
-    goal: Goal,
-    /// `[models]`.
-    outputs: Vec<Output>,
-}
-
-/// One modelled value.
-struct Output {
-    /// What was seen of it, in standard units.
-    data: Observations,
-    standard: Standardisation,
-    hyperparameters: Hyperparameters,
-}
-
 impl GpOptimizer {
+    /// Says once if there are too many objectives for what was asked for.
+    fn say(&mut self, goal: Goal, objectives: usize) {
+        let asked = self.options.acquisition == AcquisitionKind::Parego;
+        if goal == Goal::RandomWeights && !asked && !self.said {
+            self.said = true;
+            tracing::warn!(
+                "{objectives} objectives are too many for boxes of hypervolume (at most {}): \
+                 each suggestion improves a random weighting instead (parego)",
+                crate::acquisition::MOST_OBJECTIVES
+            );
+        }
+    }
+
     /// A generator for one suggestion, named by its number in the study.
     fn generator(&self, trial: usize) -> ChaCha8Rng {
         let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
@@ -145,128 +162,64 @@ impl GpOptimizer {
             .filter(|point| !is_taken(&taken, point))
     }
 
-    /// A filling point that no trial is at; `None` if many in a row are taken: then the space is used up.
-    fn next_untried(
+    fn fit(
         &self,
+        goal: Goal,
         space: &SearchSpace,
-        design: &Design,
         history: &History,
-    ) -> Option<Next> {
-        let taken = history.taken();
-        if space
-            .size()
-            .is_some_and(|size| size <= distinct(&taken) as u128)
-        {
-            return None;
-        }
-        let from = history.trials as u64;
-        (from..from + 10_000)
-            .map(|index| design.filling(index))
-            .find(|point| !is_taken(&taken, point))
-            .map(|point| (point, Vec::new()))
+        study: &Study,
+    ) -> Result<Models> {
+        let (kernel, floor) = (self.options.kernel, self.options.noise_floor);
+        let options = FitOptions {
+            prior: Prior::scaled_by(kernel, &space.prior_dimensions(), floor),
+            relative_noise: match self.options.noise {
+                NoiseOption::RelativeDeviation(share) => Some(share),
+                _ => None,
+            },
+            threads: self.threads,
+            objectives: &study.objectives,
+            constraints: &study.constraints,
+        };
+        Models::fit(goal, history, &options, &mut self.generator(history.trials))
     }
 
-    /// Fits one model per value that the goal needs.
-    fn fit(&self, goal: Goal, space: &SearchSpace, history: &History) -> Result<Models> {
-        let columns = goal.columns(history, &mut self.generator(history.trials));
-        let prior = Prior::scaled_by(&space.prior_dimensions(), self.options.noise_floor);
-        // Fits of another goal, or of another space, are no start.
-        let warm = Some(&history.last_fits).filter(|fits| fits.len() == columns.len());
-        let jobs: Vec<_> = columns.into_iter().enumerate().collect();
-        let outputs = ordered_map(jobs, self.threads, |(index, (outcomes, noise))| {
-            let standard = Standardisation::of(&outcomes);
-            let scale = standard.deviation * standard.deviation;
-            let data = Observations {
-                points: history.points.clone(),
-                outcomes: outcomes.iter().map(|y| standard.apply(*y)).collect(),
-                // A level of noise that is not a number is one that is not known.
-                noise: noise
-                    .iter()
-                    .map(|v| v.map(|v| v / scale).filter(|v| v.is_finite()))
-                    .collect(),
-            };
-            let fit = fit(&data, &prior, warm.map(|fits| &fits[index]))?;
-            tracing::debug!(
-                "model {index}: log likelihood {:.3}, noise {:.2e}, length scales {:.3?}",
-                fit.log_likelihood,
-                fit.hyperparameters.noise,
-                fit.hyperparameters.kernel.length_scales
-            );
-            Ok(Output {
-                data,
-                standard,
-                hyperparameters: fit.hyperparameters,
-            })
-        })
-        .into_iter()
-        .collect::<Result<Vec<_>>>()?;
-        Ok(Models { goal, outputs })
-    }
-
+    /// The most promising points, `together` of them if there are so many new ones.
     fn next_by_model(
         &self,
         models: &Models,
+        together: usize,
         space: &SearchSpace,
         design: &Design,
         history: &History,
-        objectives: &[Objective],
-    ) -> Result<Option<Next>> {
-        let taken = history.taken();
-        if space
-            .size()
-            .is_some_and(|size| size <= distinct(&taken) as u128)
-        {
-            return Ok(None);
-        }
+        study: &Study,
+    ) -> Result<Vec<Vec<f64>>> {
         let mut generator = self.generator(history.trials);
-        // 1. Posteriors.
-        let posteriors = models
-            .outputs
-            .iter()
-            .map(|output| output.posterior(&[]))
-            .collect::<Result<Vec<Gp>>>()?;
-
-        // 2. Acquisition.
-        let mut acquisition: Box<dyn Acquisition> = match models.goal {
-            Goal::Hypervolume => {
-                let references = references(history, objectives);
-                let surrogates: Vec<Surrogate> = posteriors
-                    .iter()
-                    .zip(&models.outputs)
-                    .zip(references)
-                    .map(|((gp, output), reference)| Surrogate {
-                        gp: gp.clone(),
-                        reference: output.standard.apply(reference),
-                    })
-                    .collect();
-                let baseline = Baseline {
-                    evaluated: history.points.clone(),
-                    pending: history.pending.clone(),
-                };
-                log_nehvi(
-                    &surrogates,
-                    &baseline,
-                    self.options.samples,
-                    generator.random(),
-                )?
-            }
-            Goal::Sum | Goal::RandomWeights => {
-                Box::new(expecting(&models.outputs[0], &posteriors[0], history)?)
-            }
+        // 1. What points promise. A search for the first feasible point goes one by one.
+        let together = match history.feasible_trials().next() {
+            Some(_) => together,
+            None => 1,
         };
+        let drawing = Drawing {
+            samples: self.options.samples,
+            dimensions: &space.prior_dimensions(),
+            together,
+            threads: self.threads,
+        };
+        let acquisition = models.acquisition(
+            history,
+            &study.objectives,
+            &study.constraints,
+            &drawing,
+            &mut generator,
+        )?;
 
-        if !history.failed.is_empty() {
-            let dimensions = space.prior_dimensions();
-            acquisition = Box::new(Feasible::new(
-                acquisition,
-                &dimensions,
-                &history.points,
-                &history.failed,
-            ));
-        }
-
-        // 3. Its best point.
-        let incumbents = incumbents(&posteriors, history)?;
+        // 2. The best points, as one of the space of so many at once.
+        let leaders = models.leaders(history, &study.constraints)?;
+        let next_leaders = |first: usize| leaders.iter().cycle().skip(first).take(together);
+        let starts: Vec<Vec<f64>> = (0..leaders.len())
+            .map(|first| next_leaders(first).flatten().copied().collect())
+            .collect();
+        let mut taken = history.taken();
         let effort = Effort {
             raw_samples: self.options.raw_samples,
             restarts: self.options.restarts,
@@ -274,90 +227,44 @@ impl GpOptimizer {
         };
         let best = maximise(
             acquisition.as_ref(),
-            space,
-            &incumbents,
-            &taken,
+            &space.repeated(together),
+            &starts,
+            if together == 1 { &taken } else { &[] },
             effort,
             &mut generator,
         );
-        let fits = models
-            .outputs
-            .iter()
-            .map(|output| output.hyperparameters.clone())
-            .collect();
-        Ok(match best {
-            Some(point) => Some((point, fits)),
+
+        // 3. Each new and different from the others.
+        let mut next = Vec::with_capacity(together);
+        for point in best.iter().flat_map(|best| best.chunks(space.dimension())) {
+            if !is_taken(&taken, point) {
+                taken.push(point.to_vec());
+                next.push(point.to_vec());
+            }
+        }
+        if next.is_empty() {
             // All that was looked at is taken, but the space is not used up.
-            None => self.next_untried(space, design, history),
-        })
-    }
-}
-
-impl Output {
-    /// The posterior given what was seen, and `more` points taken for what they are expected to be.
-    fn posterior(&self, more: &[(Vec<f64>, f64)]) -> Result<Gp> {
-        let mut data = self.data.clone();
-        for (point, outcome) in more {
-            data.points.push(point.clone());
-            data.outcomes.push(*outcome);
-            data.noise.push(None);
+            next.extend(next_untried(design, history));
         }
-        let gp = Gp::condition(&self.hyperparameters, &data)?;
-        if gp.jitter > 0.0 {
-            tracing::warn!(
-                "the covariance of {} points needed a jitter of {:.0e}",
-                data.points.len(),
-                gp.jitter
-            );
-        }
-        Ok(gp)
+        Ok(next)
     }
 }
 
-/// LogEI; pending points are taken to turn out as the model expects them to.
-fn expecting(output: &Output, posterior: &Gp, history: &History) -> Result<LogEi> {
-    let pending: Vec<_> = history
-        .pending
-        .iter()
-        .map(|point| (point.clone(), posterior.predict(point).0))
-        .collect();
-    let known: Vec<_> = history
-        .points
-        .iter()
-        .chain(&history.pending)
-        .cloned()
-        .collect();
-    Ok(LogEi::over_best_mean(output.posterior(&pending)?, &known))
+/// Whether every point of a finite space was tried.
+fn is_used_up(space: &SearchSpace, history: &History) -> bool {
+    space
+        .size()
+        .is_some_and(|size| size <= distinct(&history.taken()) as u128)
 }
 
-/// Evaluated points that lead by posterior mean (a front, if there are several models), best sum first.
-fn incumbents(posteriors: &[Gp], history: &History) -> Result<Vec<Vec<f64>>> {
-    let means: Vec<Vec<f64>> = history
-        .points
-        .iter()
-        .map(|point| posteriors.iter().map(|gp| gp.predict(point).0).collect())
-        .collect();
-    let mut order: Vec<usize> = (0..means.len()).collect();
-    let sum = |i: &usize| means[*i].iter().sum::<f64>();
-    order.sort_by(|a, b| sum(b).total_cmp(&sum(a)));
-    let front = pareto::front(&means)?;
-    if posteriors.len() > 1 {
-        order.retain(|i| front.contains(i));
-    }
-    order.truncate(if posteriors.len() > 1 {
-        FRONT_INCUMBENTS
-    } else {
-        SUM_INCUMBENTS
-    });
-    Ok(order
-        .into_iter()
-        .map(|i| history.points[i].clone())
-        .collect())
+/// A filling point that no trial is at; `None` if many in a row are taken.
+fn next_untried(design: &Design, history: &History) -> Option<Vec<f64>> {
+    let taken = history.taken();
+    let from = history.trials as u64;
+    (from..from + 10_000)
+        .map(|index| design.filling(index))
+        .find(|point| !is_taken(&taken, point))
 }
-
-/// Most points that a search looks around of.
-const FRONT_INCUMBENTS: usize = 20;
-const SUM_INCUMBENTS: usize = 5;
 
 /// How far encoded points may differ and still be the same.
 const SAME: f64 = 1e-9;

@@ -1,8 +1,10 @@
 //! What configurations may say.
 
-use bomf_plugin_api::Stopping;
+use bomf_plugin_api::{PluginError, Result, Stopping};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::kernel::KernelKind;
 
 /// Options of `gp`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -25,8 +27,12 @@ pub struct GpOptions {
     /// Points refined with gradients.
     #[schemars(range(min = 1, max = 1000))]
     pub restarts: usize,
-    /// Least variance of the outcomes' noise, relative to their variance. More where evaluations are noisy and the search
-    /// chases single lucky values.
+    /// How the model's covariance falls with distance; each dimension has a length scale of its own.
+    pub kernel: KernelKind,
+    /// Noise of outcomes that come without a level of their own.
+    pub noise: NoiseOption,
+    /// Least variance that learned noise has, relative to their variance. More where evaluations are noisy and the search
+    /// chases single lucky values; the default is next to none, so that exact values can be searched to many digits.
     #[schemars(range(min = 1e-8, max = 1.0))]
     pub noise_floor: f64,
     /// Ends hyperparameter trials early that will not become good: `{ rule: median, warmup_steps: 0, min_trials: 5 }`. None
@@ -43,25 +49,62 @@ impl Default for GpOptions {
             samples: 128,
             raw_samples: 512,
             restarts: 10,
-            noise_floor: 1e-6,
+            kernel: KernelKind::Matern52,
+            noise: NoiseOption::Learned,
+            noise_floor: 1e-8,
             stopping: None,
         }
     }
 }
 
-/// Acquisition functions by name.
+/// Acquisition functions by name. Pending trials count in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AcquisitionKind {
     /// `log_ei` for one objective, `log_nehvi` for two to four, `parego` for more.
     Auto,
-    /// Logarithm of the expected improvement; of several objectives, of their normalised sum.
+    /// Logarithm of the expected improvement on the best posterior mean; of several objectives, of their normalised sum.
     LogEi,
-    /// Logarithm of the noisy expected hypervolume improvement, for two to four objectives.
+    /// The same over draws of all points evaluated: for noisy outcomes.
+    LogNei,
+    /// The same for all points that are asked for at once, together.
+    QLogEi,
+    /// Logarithm of the expected hypervolume improvement on the posterior means, for two to four objectives.
+    LogEhvi,
+    /// The same over draws of all points evaluated: for noisy outcomes.
     LogNehvi,
     /// Logarithm of the expected improvement of a random weighting of the objectives, a new one for each suggestion.
     Parego,
+}
+
+/// What is known of the outcomes' noise.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoiseOption {
+    /// Its variance is fitted, one per objective.
+    Learned,
+    /// Its standard deviation in the units of the objectives, the same for each. That of constraints is learned.
+    Deviation(f64),
+    /// Its standard deviation as a share of that of the outcomes seen.
+    RelativeDeviation(f64),
+}
+
+impl NoiseOption {
+    /// Refuses levels that are no standard deviations.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::Deviation(level) | Self::RelativeDeviation(level)
+                if !(level.is_finite() && level >= 0.0) =>
+            {
+                Err(PluginError::input(format!(
+                    "noise: found the standard deviation {level}, expected a number that is finite and not negative"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Ways to treat coefficients.

@@ -1,5 +1,7 @@
 //! Work shared among a few threads, results in order.
 
+use std::sync::{Mutex, PoisonError};
+
 /// Applies `work` to every item on at most `threads` threads; the results are in the order of the items, whatever the
 /// number of threads.
 ///
@@ -14,43 +16,37 @@ pub fn ordered_map<T: Send, R: Send>(
     if threads <= 1 {
         return items.into_iter().map(work).collect();
     }
-    // Dealt out like cards: items of like cost that lie together are shared evenly.
-    let mut hands: Vec<Vec<(usize, T)>> = (0..threads).map(|_| Vec::new()).collect();
+    // Each thread takes the next item when it is done with one: items may cost more or less.
     let count = items.len();
-    for (index, item) in items.into_iter().enumerate() {
-        hands[index % threads].push((index, item));
-    }
-    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
-    let work = &work;
-    let mut play = |hand: Vec<(usize, R)>| {
-        for (index, result) in hand {
-            results[index] = Some(result);
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let take_all = || {
+        let mut done = Vec::new();
+        loop {
+            // The lock is not held while an item is worked on, so a panic there does not poison it.
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((index, item)) = next else {
+                return done;
+            };
+            done.push((index, work(item)));
         }
     };
+    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
     std::thread::scope(|scope| {
-        let do_all = move |hand: Vec<(usize, T)>| -> Vec<(usize, R)> {
-            hand.into_iter()
-                .map(|(index, item)| (index, work(item)))
-                .collect()
-        };
-        let mine = hands.pop();
-        let others: Vec<_> = hands
-            .into_iter()
-            .map(|hand| scope.spawn(move || do_all(hand)))
-            .collect();
-        if let Some(mine) = mine {
-            play(do_all(mine));
-        }
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_all)).collect();
+        let mut done = take_all();
         for other in others {
             match other.join() {
-                Ok(hand) => play(hand),
+                Ok(theirs) => done.extend(theirs),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
+        }
+        for (index, result) in done {
+            results[index] = Some(result);
         }
     });
     results
         .into_iter()
-        .map(|result| result.expect("every item was dealt to a thread"))
+        .map(|result| result.expect("every item was taken by a thread"))
         .collect()
 }
 

@@ -17,12 +17,20 @@ pub fn front<V: AsRef<[f64]>>(values: &[V]) -> Result<Vec<usize>> {
         values,
         values.first().map_or(0, |value| value.as_ref().len()),
     )?;
-    let is_best = |i: &usize| {
-        !values
-            .iter()
-            .any(|other| dominates(other.as_ref(), values[*i].as_ref()))
-    };
-    Ok((0..values.len()).filter(is_best).collect())
+    Ok(undominated_of(values))
+}
+
+/// [`front`] of values that are known to be numbers.
+pub(crate) fn undominated_of<V: AsRef<[f64]>>(values: &[V]) -> Vec<usize> {
+    let mut leads: Vec<usize> = Vec::new();
+    for (index, value) in values.iter().map(V::as_ref).enumerate() {
+        if leads.iter().any(|i| dominates(values[*i].as_ref(), value)) {
+            continue;
+        }
+        leads.retain(|i| !dominates(value, values[*i].as_ref()));
+        leads.push(index);
+    }
+    leads
 }
 
 /// Exact volume of the region that the values `[n, m]` dominate above a reference point `[m]`.
@@ -56,6 +64,26 @@ pub fn hypervolume<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> Result<f
         .filter(|excess: &Vec<f64>| excess.iter().all(|&x| x > 0.0))
         .collect();
     Ok(volume(without_dominated(above)))
+}
+
+/// What each of the values `[n, m]` alone adds to the [`hypervolume`]: what would be lost without it.
+///
+/// Values that are dominated, or occur twice, add nothing.
+///
+/// # Errors
+/// Those of [`hypervolume`].
+pub fn contributions<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> Result<Vec<f64>> {
+    let all = hypervolume(values, reference)?;
+    (0..values.len())
+        .map(|left_out| {
+            let others: Vec<&[f64]> = (0..values.len())
+                .filter(|i| *i != left_out)
+                .map(|i| values[i].as_ref())
+                .collect();
+            // Rounding may make nothing slightly less than nothing.
+            Ok((all - hypervolume(&others, reference)?).max(0.0))
+        })
+        .collect()
 }
 
 fn check<V: AsRef<[f64]>>(values: &[V], expected: usize) -> Result<()> {
@@ -187,6 +215,16 @@ mod tests {
         let values = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.0], [0.0, 0.0]];
         assert_eq!(front(&values).unwrap(), [0, 1, 2]);
         assert!(front::<[f64; 2]>(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn contributions_are_what_is_lost_without_a_value() {
+        let values = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.5], [-1.0, 9.0]];
+        let found = contributions(&values, &[0.0, 0.0]).unwrap();
+        assert_eq!(found, [1.0, 1.0, 0.0, 0.0]);
+        let twice = [[2.0, 1.0], [2.0, 1.0]];
+        assert_eq!(contributions(&twice, &[0.0, 0.0]).unwrap(), [0.0, 0.0]);
+        assert!(contributions(&[[f64::NAN, 1.0]], &[0.0, 0.0]).is_err());
     }
 
     #[test]

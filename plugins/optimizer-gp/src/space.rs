@@ -85,6 +85,21 @@ impl SearchSpace {
         })
     }
 
+    /// The space of so many points at once, one after the other.
+    #[must_use]
+    pub fn repeated(&self, count: usize) -> Self {
+        let shifted = |at: usize| {
+            self.blocks.iter().map(move |block| Block {
+                from: at * self.dimension + block.from,
+                ..block.clone()
+            })
+        };
+        Self {
+            blocks: (0..count).flat_map(shifted).collect(),
+            dimension: count * self.dimension,
+        }
+    }
+
     /// Numbers per encoded point.
     #[must_use]
     pub fn dimension(&self) -> usize {
@@ -435,6 +450,18 @@ mod tests {
         assert_eq!(size(0..5), None);
         assert_eq!(size(1..6), None);
         assert!(SearchSpace::new(&[], SimplexMode::Shares).is_err());
+    }
+
+    #[test]
+    fn a_repeated_space_holds_points_one_after_the_other() {
+        let encoding = SearchSpace::new(&space(), SimplexMode::Shares).unwrap();
+        let twice = encoding.repeated(2);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let both = twice.draw_on_face(&mut rng);
+        let (first, second) = both.split_at(encoding.dimension());
+        assert_eq!(both.len(), twice.dimension());
+        let expected = [encoding.decode(first), encoding.decode(second)].concat();
+        assert_eq!(twice.decode(&both), expected);
     }
 
     #[test]

@@ -10,6 +10,10 @@ use rand_chacha::rand_core::SeedableRng as _;
 
 use crate::{pareto, simplex};
 
+mod choices;
+mod constraints;
+mod odd;
+
 /// Less effort than by default: these tests are about what is promised, not about the last digit.
 const QUICK: &str = r#"{"raw_samples": 128, "restarts": 4, "samples": 32}"#;
 
@@ -304,100 +308,6 @@ fn a_simplex_beside_a_box_is_searched_as_one() {
 }
 
 #[test]
-fn odd_histories_get_sensible_suggestions() {
-    // One trial; constant outcomes; many equal points; far apart magnitudes.
-    let values: [fn(usize) -> Vec<f64>; 4] = [
-        |_| vec![0.3, 0.5],
-        |_| vec![1e300, -1e-300],
-        |i| vec![f64::from(i % 2 == 0), 1e-9 * i as f64],
-        |i| vec![1e12 + i as f64, -1e-12 * i as f64],
-    ];
-    for value in values {
-        for trials in [1, 2, 30] {
-            let mut odd = coefficients(3, 2);
-            for trial in 0..trials {
-                let shares = if trial % 3 == 0 {
-                    simplex::centre(3)
-                } else {
-                    simplex::vertex(trial % 3, 3)
-                };
-                let id = odd.suggest(Suggestion::evaluate(vec![Coordinate::Simplex(shares)]));
-                finish(&mut odd, id, value(trial));
-            }
-            walk(make(QUICK, 1, 0).as_mut(), &mut odd, 6, |_| {
-                Some(vec![0.1, 0.2])
-            });
-        }
-    }
-}
-
-#[test]
-fn any_space_and_any_history_get_points_inside() {
-    let mut rng = ChaCha8Rng::seed_from_u64(77);
-    for round in 0..60 {
-        let domains = (0..rng.random_range(1..5))
-            .map(|_| match rng.random_range(0..7) {
-                0 => float(-1e308, 1.7e308),
-                1 => float(0.5, 0.5),
-                2 => Domain::Float {
-                    low: 1e-320,
-                    high: 1e308,
-                    scale: Scale::Log,
-                },
-                3 => Domain::Integer {
-                    low: i64::MIN,
-                    high: i64::MAX,
-                    scale: Scale::Linear,
-                },
-                4 => Domain::Integer {
-                    low: 1,
-                    high: i64::MAX,
-                    scale: Scale::Log,
-                },
-                5 => Domain::Choice {
-                    count: rng.random_range(1..6),
-                },
-                _ => Domain::Simplex {
-                    dimension: rng.random_range(1..7),
-                },
-            })
-            .collect();
-        let objectives = rng.random_range(1..7);
-        let mut any = study(domains, objectives);
-        let mut gp = make(
-            r#"{"raw_samples": 16, "restarts": 2, "samples": 8, "initial": 2}"#,
-            1,
-            round,
-        );
-        for _ in 0..14 {
-            let Suggestions::Points(found) = gp.suggest(&any, rng.random_range(1..4)).unwrap()
-            else {
-                break;
-            };
-            for suggestion in found {
-                let id = any.suggest(suggestion);
-                let values = (0..objectives)
-                    .map(|o| rng.random_range(0..3) as f64 * 10_f64.powi(o as i32 * 5))
-                    .collect();
-                let noise = rng.random::<bool>().then(|| vec![rng.random(); objectives]);
-                match rng.random_range(0..4) {
-                    0 => {}
-                    1 => any.trials[id as usize].outcome = Outcome::Failed { why: "test".into() },
-                    _ => {
-                        any.trials[id as usize].outcome = Outcome::Finished {
-                            values,
-                            noise,
-                            constraint_values: Vec::new(),
-                        }
-                    }
-                }
-            }
-            any.check().unwrap();
-        }
-    }
-}
-
-#[test]
 fn known_noise_is_taken_into_account() {
     let mut noisy = coefficients(4, 2);
     walk(make(QUICK, 1, 1).as_mut(), &mut noisy, 8, |x| {
@@ -506,29 +416,6 @@ fn finite_spaces_are_done_when_every_point_was_tried() {
 }
 
 #[test]
-fn few_and_many_members_work() {
-    for members in [1, 2, 200] {
-        let mut some = coefficients(members, 2);
-        for member in 0..members {
-            let shares = simplex::vertex(member, members);
-            let id = some.suggest(Suggestion::evaluate(vec![Coordinate::Simplex(
-                shares.clone(),
-            )]));
-            finish(&mut some, id, bowls(&shares, 2));
-        }
-        match make(r#"{"initial": 0}"#, 1, 0).suggest(&some, 2).unwrap() {
-            Suggestions::Points(found) => {
-                found
-                    .iter()
-                    .for_each(|s| check_point(&some.space, &s.point).unwrap());
-            }
-            Suggestions::Done { .. } => assert_eq!(members, 1),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
 fn the_papers_way_keeps_the_point_of_the_box() {
     let options = r#"{"simplex": "normalize", "raw_samples": 64, "restarts": 3, "samples": 16}"#;
     let mut study = coefficients(4, 2);
@@ -542,54 +429,4 @@ fn the_papers_way_keeps_the_point_of_the_box() {
         assert!((raw / sum - share).abs() < 1e-6);
     }
     assert_eq!(memo.fits.len(), 2);
-}
-
-#[test]
-fn bytes_that_are_not_ours_do_no_harm() {
-    let mut study = coefficients(4, 2);
-    walk(make(QUICK, 1, 0).as_mut(), &mut study, 8, |x| {
-        Some(bowls(x, 2))
-    });
-    for (i, trial) in study.trials.iter_mut().enumerate() {
-        trial.suggestion.state = (0..i as u8 * 3).collect();
-    }
-    walk(make(QUICK, 1, 0).as_mut(), &mut study, 1, |x| {
-        Some(bowls(x, 2))
-    });
-}
-
-#[test]
-fn nan_missing_objectives_and_empty_spaces_are_refused() {
-    let mut nan = coefficients(2, 1);
-    walk(make(QUICK, 1, 0).as_mut(), &mut nan, 2, |x| {
-        Some(vec![x[0]])
-    });
-    finish(&mut nan, 1, vec![f64::NAN]);
-    let error = make(QUICK, 1, 0).suggest(&nan, 1).unwrap_err();
-    assert!(
-        error.message.contains("trial 1") && error.message.contains("`a`"),
-        "{error}"
-    );
-
-    let ragged = Some(vec![0.1; 3]);
-    nan.trials[1].outcome = Outcome::Finished {
-        values: vec![0.5],
-        noise: ragged,
-        constraint_values: Vec::new(),
-    };
-    assert!(make(QUICK, 1, 0).suggest(&nan, 1).is_err());
-
-    assert!(make(QUICK, 1, 0).suggest(&coefficients(2, 0), 1).is_err());
-    assert!(make(QUICK, 1, 0).suggest(&study(vec![], 1), 1).is_err());
-    let alone = r#"{"acquisition": "log_nehvi"}"#;
-    let error = make(alone, 1, 0)
-        .suggest(&coefficients(2, 1), 1)
-        .unwrap_err();
-    assert!(error.message.contains("1 objectives") && error.hint.is_some());
-    let library = crate::library();
-    assert!(
-        library
-            .make_optimizer("gp", r#"{"sample": 3}"#, &Context::default())
-            .is_err()
-    );
 }

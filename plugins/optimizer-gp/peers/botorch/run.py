@@ -154,6 +154,7 @@ def botorch_rust_nehvi(points, seen, seed):
 
     warnings.simplefilter("ignore")
     torch.manual_seed(1000 * seed + len(points))
+    members = points.shape[1]
     x, y = torch.tensor(points, dtype=torch.double), torch.tensor(seen, dtype=torch.double)
     model = SingleTaskGP(x, y, outcome_transform=Standardize(m=y.shape[1]))
     fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
@@ -166,11 +167,11 @@ def botorch_rust_nehvi(points, seen, seed):
     )
     candidate, _ = optimize_acqf(
         acquisition,
-        bounds=torch.stack([torch.zeros(MEMBERS), torch.ones(MEMBERS)]).double(),
+        bounds=torch.stack([torch.zeros(members), torch.ones(members)]).double(),
         q=1,
         num_restarts=10,
         raw_samples=512,
-        equality_constraints=[(torch.arange(MEMBERS), torch.ones(MEMBERS, dtype=torch.double), 1.0)],
+        equality_constraints=[(torch.arange(members), torch.ones(members, dtype=torch.double), 1.0)],
     )
     return np.asarray(candidate)[0]
 

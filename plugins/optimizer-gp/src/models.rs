@@ -1,0 +1,342 @@
+//! The models of one suggestion: one process per value that is sought, one per constraint.
+
+use bomf_plugin_api::{Constraint, Objective, Result};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::acquisition::{
+    Acquisition, BaseSamples, Incumbents, LogEi, LogFeasibility, LogHvi, LogSuccess, Product,
+    QLogEi, Surrogate, leading,
+};
+use crate::error::GpError;
+use crate::fit::{Prior, fit};
+use crate::goal::{Goal, SumBy, references};
+use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
+use crate::history::History;
+use crate::parallel::ordered_map;
+use crate::pareto;
+
+/// Furthest that a reference or a bound lies from the outcomes' mean, in standard units: beyond it nothing changes but
+/// the size of numbers.
+const FURTHEST: f64 = 1e9;
+
+/// Most points that a search looks around of.
+const FRONT_INCUMBENTS: usize = 20;
+const SUM_INCUMBENTS: usize = 5;
+
+/// One modelled value.
+pub(crate) struct Model {
+    gp: Gp,
+    standard: Standardisation,
+    hyperparameters: Hyperparameters,
+}
+
+impl Model {
+    /// Fits a process to some raw outcomes `[n]`, with the variances `[n]` of their noise where known.
+    ///
+    /// `relative` is the noise's deviation where it is not, as a share of the outcomes'.
+    fn of(
+        name: &str,
+        points: &[Vec<f64>],
+        (outcomes, noise): (Vec<f64>, Vec<Option<f64>>),
+        relative: Option<f64>,
+        prior: &Prior,
+        warm: Option<&Hyperparameters>,
+    ) -> Result<Self, GpError> {
+        let standard = Standardisation::of(&outcomes);
+        let of_trial = |variance: &Option<f64>| {
+            // A level of noise that is not a number is one that is not known.
+            let known = variance.map(|v| standard.apply_to_variance(v));
+            known
+                .filter(|v| v.is_finite())
+                .or(relative.map(|share| share * share))
+        };
+        let data = Observations {
+            points: points.to_vec(),
+            outcomes: outcomes.iter().map(|y| standard.apply(*y)).collect(),
+            noise: noise.iter().map(of_trial).collect(),
+        };
+        let fit = fit(&data, prior, warm)?;
+        let hyperparameters = fit.hyperparameters;
+        let gp = Gp::condition(&hyperparameters, &data)?;
+        tracing::debug!(
+            "model of {name}: log likelihood {:.3}, noise {:.2e}, length scales {:.3?}",
+            fit.log_likelihood,
+            hyperparameters.noise,
+            hyperparameters.kernel.length_scales
+        );
+        if gp.jitter > 0.0 {
+            tracing::warn!(
+                "model of {name}: the covariance of {} points needed a jitter of {:.0e} of its diagonal",
+                points.len(),
+                gp.jitter
+            );
+        }
+        Ok(Self {
+            gp,
+            standard,
+            hyperparameters,
+        })
+    }
+
+    /// A raw value in standard units, not too far out.
+    fn standardised(&self, raw: f64) -> f64 {
+        self.standard.apply(raw).clamp(-FURTHEST, FURTHEST)
+    }
+}
+
+/// All models of a study.
+pub(crate) struct Models {
+    goal: Goal,
+    /// One per value that the goal needs.
+    outputs: Vec<Model>,
+    /// One per constraint.
+    constraints: Vec<Model>,
+}
+
+/// What a fit needs to know besides the history.
+pub(crate) struct FitOptions<'a> {
+    pub(crate) prior: Prior,
+    /// Deviation of the noise as a share of the outcomes', if it is known so.
+    pub(crate) relative_noise: Option<f64>,
+    pub(crate) threads: usize,
+    pub(crate) objectives: &'a [Objective],
+    pub(crate) constraints: &'a [Constraint],
+}
+
+/// How draws are made.
+pub(crate) struct Drawing<'a> {
+    pub(crate) samples: usize,
+    /// For each number of an encoded point, what its length scale's prior is scaled by.
+    pub(crate) dimensions: &'a [f64],
+    /// How many points are asked for together.
+    pub(crate) together: usize,
+    pub(crate) threads: usize,
+}
+
+impl Models {
+    /// Fits one model per value that the goal needs, and one per constraint.
+    pub(crate) fn fit(
+        goal: Goal,
+        history: &History,
+        options: &FitOptions,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<Self> {
+        let mut jobs: Vec<_> = goal
+            .columns(history, generator)
+            .into_iter()
+            .enumerate()
+            .map(|(index, column)| match goal {
+                Goal::Hypervolume { .. } => (options.objectives[index].name.as_str(), column),
+                _ if options.objectives.len() == 1 => (options.objectives[0].name.as_str(), column),
+                _ => ("all objectives", column),
+            })
+            .collect();
+        let outputs = jobs.len();
+        for (index, constraint) in options.constraints.iter().enumerate() {
+            let values: Vec<f64> = history.constraint_values.iter().map(|v| v[index]).collect();
+            let unknown = vec![None; values.len()];
+            jobs.push((constraint.name.as_str(), (values, unknown)));
+        }
+        // Fits of another goal, or of another space, are no start.
+        let warm = Some(&history.last_fits).filter(|fits| fits.len() == jobs.len());
+        let jobs: Vec<_> = jobs.into_iter().enumerate().collect();
+        let mut outputs_and_constraints =
+            ordered_map(jobs, options.threads, |(index, (name, column))| {
+                let warm = warm.map(|fits| &fits[index]);
+                let (prior, relative) = (&options.prior, options.relative_noise);
+                Model::of(name, &history.points, column, relative, prior, warm)
+            })
+            .into_iter()
+            .collect::<Result<Vec<_>, GpError>>()?;
+        let constraints = outputs_and_constraints.split_off(outputs);
+        Ok(Self {
+            goal,
+            outputs: outputs_and_constraints,
+            constraints,
+        })
+    }
+
+    /// The fits, for the next ones to start from.
+    pub(crate) fn hyperparameters(&self) -> Vec<Hyperparameters> {
+        let all = self.outputs.iter().chain(&self.constraints);
+        all.map(|model| model.hyperparameters.clone()).collect()
+    }
+
+    /// What a point promises, given all that is known and under evaluation.
+    ///
+    /// Until a trial fulfils all constraints, that is the probability to be the first.
+    pub(crate) fn acquisition(
+        &self,
+        history: &History,
+        objectives: &[Objective],
+        constraints: &[Constraint],
+        drawing: &Drawing,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<Box<dyn Acquisition>> {
+        let mut weight = Product(self.feasibility(constraints, &history.pending)?);
+        let any_feasible = history.feasible_trials().next().is_some();
+        let mut failed = history.failed.clone();
+        if !any_feasible {
+            // A pending point that is expected to be feasible is no place to look for another.
+            failed.extend_from_slice(&history.pending);
+        }
+        if !failed.is_empty() {
+            let success = LogSuccess::new(drawing.dimensions, &history.points, &failed);
+            weight.0.push(Box::new(success));
+        }
+        if !any_feasible {
+            return Ok(Box::new(weight));
+        }
+        let improvement: Box<dyn Acquisition> = match self.goal {
+            Goal::Hypervolume { noisy } => {
+                Box::new(self.log_hvi(noisy, history, objectives, drawing, generator)?)
+            }
+            Goal::Sum(SumBy::Mean) | Goal::RandomWeights => Box::new(self.log_ei(history)?),
+            Goal::Sum(by) => {
+                let q = drawing.together;
+                let noisy = by == SumBy::Draws;
+                // Each of the points counts by its own weight.
+                let weight = std::mem::take(&mut weight);
+                Box::new(self.q_log_ei(noisy, q, weight, history, drawing, generator)?)
+            }
+        };
+        if weight.0.is_empty() {
+            return Ok(improvement);
+        }
+        weight.0.insert(0, improvement);
+        Ok(Box::new(weight))
+    }
+
+    /// Pending points are taken to turn out as the models expect them to.
+    fn feasibility(
+        &self,
+        constraints: &[Constraint],
+        pending: &[Vec<f64>],
+    ) -> Result<Vec<Box<dyn Acquisition>>> {
+        let of = |(model, constraint): (&Model, &Constraint)| -> Result<Box<dyn Acquisition>> {
+            let bound =
+                |raw: Option<f64>, none: f64| raw.map_or(none, |raw| model.standardised(raw));
+            let low = bound(constraint.at_least, f64::NEG_INFINITY);
+            let high = bound(constraint.at_most, f64::INFINITY);
+            let gp = model.gp.extended(pending)?.gp;
+            Ok(Box::new(LogFeasibility::new(gp, low, high)))
+        };
+        self.constraints.iter().zip(constraints).map(of).collect()
+    }
+
+    /// Pending points are taken to turn out as the model expects them to.
+    fn log_ei(&self, history: &History) -> Result<LogEi> {
+        let gp = &self.outputs[0].gp;
+        let feasible = history.feasible_trials().map(|i| &history.points[i]);
+        let best = feasible
+            .chain(&history.pending)
+            .map(|point| gp.predict(point).0)
+            .fold(f64::NEG_INFINITY, f64::max);
+        Ok(LogEi::new(gp.extended(&history.pending)?.gp, best))
+    }
+
+    fn q_log_ei(
+        &self,
+        noisy: bool,
+        q: usize,
+        weight: Product,
+        history: &History,
+        drawing: &Drawing,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<QLogEi> {
+        let model = &self.outputs[0];
+        let surrogate = Surrogate {
+            gp: model.gp.clone(),
+            reference: f64::NEG_INFINITY,
+        };
+        let incumbents = Self::incumbents(&[surrogate], noisy, history, drawing, generator)?;
+        let drawn = incumbents.drawn.len();
+        let mut base = BaseSamples::sobol(generator.random(), 1, drawn, q, drawing.samples);
+        Ok(QLogEi::new(&model.gp, &incumbents, base.remove(0), weight)?)
+    }
+
+    fn log_hvi(
+        &self,
+        noisy: bool,
+        history: &History,
+        objectives: &[Objective],
+        drawing: &Drawing,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<LogHvi> {
+        let surrogates: Vec<Surrogate> = self
+            .outputs
+            .iter()
+            .zip(references(history, objectives))
+            .map(|(model, reference)| Surrogate {
+                gp: model.gp.clone(),
+                reference: model.standardised(reference),
+            })
+            .collect();
+        let incumbents = Self::incumbents(&surrogates, noisy, history, drawing, generator)?;
+        let (m, drawn) = (surrogates.len(), incumbents.drawn.len());
+        let base = BaseSamples::sobol(generator.random(), m, drawn, 1, drawing.samples);
+        Ok(LogHvi::new(&surrogates, &incumbents, base)?)
+    }
+
+    /// Feasible points, drawn or at their posterior means; pending points are always drawn.
+    fn incumbents(
+        surrogates: &[Surrogate],
+        noisy: bool,
+        history: &History,
+        drawing: &Drawing,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<Incumbents> {
+        let feasible: Vec<Vec<f64>> = history
+            .feasible_trials()
+            .map(|i| history.points[i].clone())
+            .collect();
+        let mut incumbents = Incumbents::default();
+        if noisy {
+            let (samples, threads) = (drawing.samples, drawing.threads);
+            let seed = generator.random();
+            incumbents.drawn = leading(surrogates, &feasible, samples, seed, threads)?;
+        } else {
+            let means = |point: &Vec<f64>| -> Vec<f64> {
+                surrogates.iter().map(|s| s.gp.predict(point).0).collect()
+            };
+            incumbents.known = feasible.iter().map(means).collect();
+        }
+        incumbents.drawn.extend_from_slice(&history.pending);
+        Ok(incumbents)
+    }
+
+    /// Evaluated points that lead by posterior mean (a front, if there are several models), best sum first; before any is
+    /// feasible, those that are likeliest to be.
+    pub(crate) fn leaders(
+        &self,
+        history: &History,
+        constraints: &[Constraint],
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut order: Vec<usize> = history.feasible_trials().collect();
+        let mut most = SUM_INCUMBENTS;
+        let scores: Vec<f64> = if order.is_empty() {
+            order = (0..history.points.len()).collect();
+            let feasibility = Product(self.feasibility(constraints, &[])?);
+            let points = history.points.iter();
+            points.map(|point| feasibility.value(point)).collect()
+        } else {
+            let means = |point: &Vec<f64>| -> Vec<f64> {
+                let models = self.outputs.iter();
+                models.map(|model| model.gp.predict(point).0).collect()
+            };
+            let means: Vec<Vec<f64>> = history.points.iter().map(means).collect();
+            if self.outputs.len() > 1 {
+                let feasible: Vec<&Vec<f64>> = order.iter().map(|i| &means[*i]).collect();
+                let front = pareto::undominated_of(&feasible);
+                order = front.into_iter().map(|i| order[i]).collect();
+                most = FRONT_INCUMBENTS;
+            }
+            means.iter().map(|values| values.iter().sum()).collect()
+        };
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        order.truncate(most);
+        let points = order.into_iter().map(|i| history.points[i].clone());
+        Ok(points.collect())
+    }
+}
