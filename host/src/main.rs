@@ -89,6 +89,7 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
             Ok(format!("{text}\n{}\n", report.display()))
         }
         Command::Validate(arguments) => validate(cli, arguments, progress),
+        Command::Fuse(arguments) => cli::fuse::run(arguments, cli.json, progress),
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),
     }

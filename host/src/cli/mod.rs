@@ -1,5 +1,6 @@
 //! The command line: what the user typed.
 
+pub mod fuse;
 mod log;
 pub mod plugins;
 pub mod validate;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use fuse::FuseArguments;
 pub use log::listen;
 
 /// What `bomf --version` prints.
@@ -46,6 +48,7 @@ Examples:
   bomf run configs/movie-reviews.yaml --resume      go on with the last run of that name
   bomf run my.yaml --set trajectory.epochs=6        change one value
   bomf validate my.yaml                             check everything, run nothing
+  bomf fuse --member a=0.7 --member b=0.3 --out c   average checkpoints that are there already
   bomf plugins list                                 what can be named in `use:`
   bomf plugins show gp                              options of a plugin, with defaults
 
@@ -58,6 +61,8 @@ pub enum Command {
     Run(RunArguments),
     /// Check a configuration, its plugins and its data, and estimate time, memory and disk from a few steps on a sample.
     Validate(ConfigArguments),
+    /// Average checkpoints or adapters that are there already, without a search.
+    Fuse(FuseArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]
     Plugins(PluginsCommand),
