@@ -102,7 +102,11 @@ fn tensors(members: &[Checkpoint]) -> Vec<Difference> {
             continue;
         }
         differences.push(Difference {
-            severity: if fits { Severity::Note } else { Severity::Error },
+            severity: if fits {
+                Severity::Note
+            } else {
+                Severity::Error
+            },
             what: "tensor".to_owned(),
             name: name.to_owned(),
             found: tensors
@@ -117,7 +121,9 @@ fn tensors(members: &[Checkpoint]) -> Vec<Difference> {
 /// Whether the members without this tensor hold it under the name that it is tied to in others: there it is saved once,
 /// and a model that ties it finds it again.
 fn is_tied_elsewhere(members: &[Checkpoint], name: &str) -> bool {
-    let mut others = members.iter().filter_map(|member| member.aliases().get(name));
+    let mut others = members
+        .iter()
+        .filter_map(|member| member.aliases().get(name));
     let target = others.next();
     target.is_some_and(|target| {
         members.iter().all(|member| {
@@ -179,14 +185,24 @@ fn settings(
 ) -> Result<Vec<Difference>> {
     let all = members
         .iter()
-        .map(|member| member.companions.get(file).map(|path| json(path)).transpose())
+        .map(|member| {
+            member
+                .companions
+                .get(file)
+                .map(|path| json(path))
+                .transpose()
+        })
         .collect::<Result<Vec<Option<Value>>>>()?;
     // A member without the file says nothing about its settings.
     let objects: Vec<Option<&serde_json::Map<String, Value>>> = all
         .iter()
         .map(|value| value.as_ref().and_then(Value::as_object))
         .collect();
-    let keys: BTreeSet<&String> = objects.iter().flatten().flat_map(|map| map.keys()).collect();
+    let keys: BTreeSet<&String> = objects
+        .iter()
+        .flatten()
+        .flat_map(|map| map.keys())
+        .collect();
     let mut differences = Vec::new();
     for key in keys {
         let Some(severity) = severity(key) else {
@@ -213,8 +229,10 @@ fn settings(
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let ordered: BTreeMap<&String, Value> =
-                map.iter().map(|(key, value)| (key, sorted(value))).collect();
+            let ordered: BTreeMap<&String, Value> = map
+                .iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             ordered.into_iter().map(|(k, v)| (k.clone(), v)).collect()
         }
         Value::Array(list) => list.iter().map(sorted).collect(),
@@ -262,11 +280,19 @@ pub fn table(differences: &[Difference], names: &[String]) -> String {
         (severity, name, holders.collect::<Vec<_>>())
     });
     let rows: Vec<_> = rows.collect();
-    let width = rows.iter().map(|(_, name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = rows
+        .iter()
+        .map(|(_, name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (severity, name, holders) in &rows {
         for (i, holder) in holders.iter().enumerate() {
-            let (severity, name) = if i == 0 { (*severity, name.as_str()) } else { ("", "") };
+            let (severity, name) = if i == 0 {
+                (*severity, name.as_str())
+            } else {
+                ("", "")
+            };
             text.push_str(&format!("{severity:<5}  {name:<width$}  {holder}\n"));
         }
     }

@@ -87,7 +87,9 @@ impl<'a> Digester<'a> {
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let own = work();
-            let others = others.into_iter().map(|other| other.join().expect("no worker panics"));
+            let others = others
+                .into_iter()
+                .map(|other| other.join().expect("no worker panics"));
             others.fold(own, Result::and)
         })?;
         let values = self.values.into_inner().expect("no holder panicked");

@@ -32,11 +32,7 @@ pub struct Error {
 
 impl Error {
     /// What was given is not as it has to be.
-    pub fn input(
-        code: &'static str,
-        place: impl fmt::Display,
-        message: impl fmt::Display,
-    ) -> Self {
+    pub fn input(code: &'static str, place: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self {
             kind: ErrorKind::Input,
             code,

@@ -94,14 +94,26 @@ impl<'a> Plan<'a> {
     /// When coefficients are not one finite number per member, a pattern fits no tensor, or a tensor is missing.
     pub fn new(members: &'a [Checkpoint], recipe: &Recipe) -> Result<Self> {
         check_coefficients("--member", &recipe.coefficients, members.len())?;
-        for Pattern { pattern, coefficients } in &recipe.patterns {
+        for Pattern {
+            pattern,
+            coefficients,
+        } in &recipe.patterns
+        {
             check_coefficients(pattern, coefficients, members.len())?;
         }
         let first = members.first().ok_or_else(|| {
-            Error::input("fuse::members", "--member", "found no member, expected one or more")
+            Error::input(
+                "fuse::members",
+                "--member",
+                "found no member, expected one or more",
+            )
         })?;
         // What is a tensor of its own in one member is one in the output, even if others tie it.
-        let own = |name: &String| members.iter().any(|m| m.tensors().iter().any(|t| t.name == *name));
+        let own = |name: &String| {
+            members
+                .iter()
+                .any(|m| m.tensors().iter().any(|t| t.name == *name))
+        };
         let mut aliases = BTreeMap::new();
         let mut names: Vec<&String> = first.tensors().iter().map(|tensor| &tensor.name).collect();
         for (alias, name) in members.iter().flat_map(Checkpoint::aliases) {
@@ -118,7 +130,10 @@ impl<'a> Plan<'a> {
             .into_iter()
             .map(|name| Task::new(name, members, recipe))
             .collect::<Result<Vec<_>>>()?;
-        let unused = recipe.patterns.iter().find(|p| !tasks.iter().any(|t| fits(&p.pattern, &t.spec.name)));
+        let unused = recipe
+            .patterns
+            .iter()
+            .find(|p| !tasks.iter().any(|t| fits(&p.pattern, &t.spec.name)));
         if let Some(unused) = unused {
             return Err(Error::input(
                 "fuse::pattern",
@@ -175,7 +190,9 @@ impl<'a> Plan<'a> {
                 .collect();
             drop(sender);
             receiver.into_iter().for_each(&mut progress);
-            let results = workers.into_iter().map(|worker| worker.join().expect("no worker panics"));
+            let results = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("no worker panics"));
             results.fold(Ok(()), Result::and)
         })?;
         let digests = work.digesters.into_iter().map(|member| {
@@ -185,7 +202,9 @@ impl<'a> Plan<'a> {
                 .collect()
         });
         let digests = digests.collect::<Result<Vec<Vec<_>>>>()?;
-        self.members.iter().try_for_each(Checkpoint::check_unchanged)?;
+        self.members
+            .iter()
+            .try_for_each(Checkpoint::check_unchanged)?;
         Ok(digests)
     }
 
@@ -194,7 +213,9 @@ impl<'a> Plan<'a> {
         members
             .map(|member| {
                 let files = member.files.iter();
-                files.map(|file| wanted.then(|| Digester::new(file))).collect()
+                files
+                    .map(|file| wanted.then(|| Digester::new(file)))
+                    .collect()
             })
             .collect()
     }
@@ -225,10 +246,14 @@ impl<'a> Plan<'a> {
             return Err(Error::input(
                 "fuse::memory",
                 "--memory",
-                format!("found too little for the blocks of these members, expected {least} MiB or more"),
+                format!(
+                    "found too little for the blocks of these members, expected {least} MiB or more"
+                ),
             ));
         }
-        let block = room.min(BLOCK_BYTES / members.max(1)).clamp(SMALLEST_BLOCK, BLOCK);
+        let block = room
+            .min(BLOCK_BYTES / members.max(1))
+            .clamp(SMALLEST_BLOCK, BLOCK);
         // A power of two: no block of quantised numbers is cut, and every piece is a whole number of blocks.
         Ok(1 << block.ilog2())
     }
@@ -242,15 +267,21 @@ fn check_coefficients(place: &str, coefficients: &[f64], members: usize) -> Resu
             coefficients.len()
         )));
     }
-    match coefficients.iter().find(|coefficient| !coefficient.is_finite()) {
-        Some(odd) => Err(fault(format!("found the coefficient {odd}, expected a finite number"))),
+    match coefficients
+        .iter()
+        .find(|coefficient| !coefficient.is_finite())
+    {
+        Some(odd) => Err(fault(format!(
+            "found the coefficient {odd}, expected a finite number"
+        ))),
         None => Ok(()),
     }
 }
 
 /// Whether a pattern fits a name: `*` stands for any characters, `?` for one.
 pub fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // Where to go on when what follows the last star does not fit: one character later.
     let mut star = None;
@@ -291,8 +322,8 @@ impl<'a> Task<'a> {
         let sources = sources.collect::<Result<Vec<&Tensor>>>()?;
         let first = sources[0];
         for (source, member) in sources.iter().zip(members) {
-            let same_kind = source.dtype == first.dtype
-                || (source.dtype.is_float() && first.dtype.is_float());
+            let same_kind =
+                source.dtype == first.dtype || (source.dtype.is_float() && first.dtype.is_float());
             if source.shape != first.shape || !same_kind {
                 return Err(Error::input(
                     "fuse::tensor",
@@ -319,7 +350,9 @@ impl<'a> Task<'a> {
                 dtype,
                 shape: first.shape.clone(),
             },
-            coefficients: pattern.map_or(&recipe.coefficients, |p| &p.coefficients).clone(),
+            coefficients: pattern
+                .map_or(&recipe.coefficients, |p| &p.coefficients)
+                .clone(),
             sources,
             wide,
         })
@@ -423,7 +456,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn read(&self, member: usize, task: &Task<'_>, block: Piece, buffers: &mut Buffers) -> Result<()> {
+    fn read(
+        &self,
+        member: usize,
+        task: &Task<'_>,
+        block: Piece,
+        buffers: &mut Buffers,
+    ) -> Result<()> {
         let source = task.sources[member];
         let buffer = &mut buffers.members[member];
         buffer.resize(block.length * source.dtype.size(), 0);
@@ -483,16 +522,22 @@ impl Work<'_> {
             Some((values[position], index))
         };
         for &(member, _) in active {
-            if let Some((value, index)) = find(&buffers.members[member], task.sources[member].dtype) {
+            if let Some((value, index)) = find(&buffers.members[member], task.sources[member].dtype)
+            {
                 return Error::input(
                     "fuse::not_finite",
                     self.plan.members[member].path.display(),
-                    format!("{}: found {value} at {index:?}, expected finite weights", task.place()),
+                    format!(
+                        "{}: found {value} at {index:?}, expected finite weights",
+                        task.place()
+                    ),
                 )
                 .hint("leave this member out, or give it the coefficient 0");
             }
         }
-        let place = find(&buffers.out, task.spec.dtype).map(|(_, index)| index).unwrap_or_default();
+        let place = find(&buffers.out, task.spec.dtype)
+            .map(|(_, index)| index)
+            .unwrap_or_default();
         Error::input(
             "fuse::overflow",
             task.place(),

@@ -73,7 +73,11 @@ impl Record {
     /// What to compute.
     pub fn recipe(&self) -> Recipe {
         Recipe {
-            coefficients: self.members.iter().map(|member| member.coefficient).collect(),
+            coefficients: self
+                .members
+                .iter()
+                .map(|member| member.coefficient)
+                .collect(),
             patterns: self.patterns.clone(),
             dtype: self.dtype,
             accumulate: self.accumulate,
@@ -83,7 +87,8 @@ impl Record {
 
     /// Notes what the members' files are. `digests` are those of every file of every member.
     pub fn note_files(&mut self, checkpoints: &[Checkpoint], digests: &[Vec<Option<String>>]) {
-        for ((member, checkpoint), digests) in self.members.iter_mut().zip(checkpoints).zip(digests) {
+        for ((member, checkpoint), digests) in self.members.iter_mut().zip(checkpoints).zip(digests)
+        {
             let files = checkpoint.files.iter().zip(digests);
             let files = files.map(|(file, digest)| WeightsRecord {
                 name: name(&file.path),
@@ -113,7 +118,9 @@ impl Record {
                 )));
             }
             for (file, before) in member.files.iter().zip(&before.files) {
-                let differs = file.blake3.is_some() && before.blake3.is_some() && file.blake3 != before.blake3;
+                let differs = file.blake3.is_some()
+                    && before.blake3.is_some()
+                    && file.blake3 != before.blake3;
                 if file.name != before.name || file.bytes != before.bytes || differs {
                     return Err(fault(format!(
                         "{}: found {}, expected {} as recorded",
@@ -138,10 +145,14 @@ impl Record {
         if !bases.is_empty() {
             text.push_str("base_model:\n");
             // A JSON string is a YAML string.
-            bases.iter().for_each(|base| text.push_str(&format!("- {}\n", Value::from(base.as_str()))));
+            bases
+                .iter()
+                .for_each(|base| text.push_str(&format!("- {}\n", Value::from(base.as_str()))));
         }
         let library = if is_adapter { "peft" } else { "transformers" };
-        text.push_str(&format!("library_name: {library}\ntags:\n- merge\n- bomf\n---\n\n"));
+        text.push_str(&format!(
+            "library_name: {library}\ntags:\n- merge\n- bomf\n---\n\n"
+        ));
 
         let kind = if is_adapter { "adapter" } else { "model" };
         let dtypes: Vec<String> = out_dtypes.iter().map(Dtype::to_string).collect();
@@ -160,12 +171,18 @@ impl Record {
                 };
                 let digest = file.blake3.as_deref().unwrap_or("not taken");
                 let weights = format!("{} ({})", cell(&file.name), checkpoint.format);
-                text.push_str(&format!("| {shown} | {coefficient} | {weights} | {digest} |\n"));
+                text.push_str(&format!(
+                    "| {shown} | {coefficient} | {weights} | {digest} |\n"
+                ));
             }
         }
         if !self.patterns.is_empty() {
             text.push_str("\nSome tensors have coefficients of their own; the last pattern that fits counts.\n\n| tensors | coefficients |\n|---|---|\n");
-            for Pattern { pattern, coefficients } in &self.patterns {
+            for Pattern {
+                pattern,
+                coefficients,
+            } in &self.patterns
+            {
                 let row: Vec<String> = coefficients.iter().map(f64::to_string).collect();
                 text.push_str(&format!("| `{}` | {} |\n", cell(pattern), row.join(", ")));
             }
@@ -215,7 +232,9 @@ fn bases(checkpoints: &[Checkpoint]) -> Result<BTreeSet<String>> {
                 && parts.iter().all(|part| {
                     !part.is_empty()
                         && !part.starts_with('.')
-                        && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                        && part
+                            .chars()
+                            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
                 });
             if is_name {
                 bases.insert(base.to_owned());

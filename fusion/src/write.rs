@@ -65,7 +65,11 @@ impl Layout {
             let (length, sum) = length
                 .and_then(|length| Some((length, total.checked_add(length)?)))
                 .ok_or_else(|| {
-                    Error::input("write::size", format!("tensor `{}`", spec.name), "found too many bytes")
+                    Error::input(
+                        "write::size",
+                        format!("tensor `{}`", spec.name),
+                        "found too many bytes",
+                    )
                 })?;
             total = sum;
             lengths.push(length);
@@ -74,7 +78,10 @@ impl Layout {
                 filled = 0;
             }
             filled = filled.saturating_add(length);
-            shards.last_mut().expect("there is one from the start").push(number);
+            shards
+                .last_mut()
+                .expect("there is one from the start")
+                .push(number);
         }
         // 2. In each file, the widest elements first: then all of them are aligned.
         let count = shards.len();
@@ -127,7 +134,8 @@ fn header(
     let mut offset = 0;
     for &number in shard {
         let (spec, end) = (&specs[number], offset + lengths[number]);
-        let entry = json!({"dtype": spec.dtype.name(), "shape": spec.shape, "data_offsets": [offset, end]});
+        let entry =
+            json!({"dtype": spec.dtype.name(), "shape": spec.shape, "data_offsets": [offset, end]});
         entries.insert(spec.name.clone(), entry);
         offset = end;
     }
@@ -158,7 +166,9 @@ impl Folder {
                 out.display(),
                 "found something there, expected an empty place",
             )
-            .hint("nothing is overwritten: name another folder with `--out`, or move this one away"));
+            .hint(
+                "nothing is overwritten: name another folder with `--out`, or move this one away",
+            ));
         }
         let mut unfinished = out.as_os_str().to_owned();
         unfinished.push(".unfinished");

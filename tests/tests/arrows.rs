@@ -97,9 +97,7 @@ fn arrows_point_to_the_plugin_api() {
                 API | FUSION => false,
                 HOST => dependency == API || dependency == FUSION,
                 name if SHARED_BY_PLUGINS.contains(&name) => dependency == API,
-                _ => {
-                    [API, FUSION].contains(&dependency) || SHARED_BY_PLUGINS.contains(&dependency)
-                }
+                _ => [API, FUSION].contains(&dependency) || SHARED_BY_PLUGINS.contains(&dependency),
             };
             if !allowed {
                 forbidden.push(format!("{} -> {dependency}", package.name));

@@ -165,7 +165,9 @@ pub(crate) struct Reader<'a> {
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = self.file.length().saturating_sub(self.position);
-        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         read_exact_at(&self.file.file, self.position, &mut buffer[..count])?;
         self.position += count as u64;
         Ok(count)

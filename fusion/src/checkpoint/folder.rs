@@ -128,8 +128,12 @@ fn no_weights(folder: &Path, names: &[String]) -> Error {
 fn is_companion(name: &str) -> bool {
     !name.ends_with('/')
         && (COMPANIONS.contains(&name)
-            || COMPANION_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            || COMPANION_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)))
+            || COMPANION_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            || COMPANION_SUFFIXES
+                .iter()
+                .any(|suffix| name.ends_with(suffix)))
 }
 
 #[derive(Deserialize)]
@@ -154,7 +158,9 @@ fn parts(path: &Path) -> Result<Vec<Part>> {
         files.entry(file).or_default().push(tensor);
     }
     if files.is_empty() {
-        return Err(fault("found no tensor in the index, expected one or more".to_owned()));
+        return Err(fault(
+            "found no tensor in the index, expected one or more".to_owned(),
+        ));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     files

@@ -84,7 +84,9 @@ impl<R: Read + Seek> Header<R> {
             }
         }
         if !alignment.is_power_of_two() {
-            return Err(format!("found an alignment of {alignment}, expected a power of two"));
+            return Err(format!(
+                "found an alignment of {alignment}, expected a power of two"
+            ));
         }
         let entries = (0..tensors)
             .map(|_| self.entry())
@@ -97,12 +99,16 @@ impl<R: Read + Seek> Header<R> {
         let name = self.text()?;
         let axes = u32::from_le_bytes(self.array()?);
         if axes > MOST_AXES {
-            return Err(format!("tensor `{name}`: found {axes} axes, expected at most {MOST_AXES}"));
+            return Err(format!(
+                "tensor `{name}`: found {axes} axes, expected at most {MOST_AXES}"
+            ));
         }
         let mut shape = Vec::new();
         for _ in 0..axes {
             let n = u64::from_le_bytes(self.array()?);
-            shape.push(usize::try_from(n).map_err(|_| format!("tensor `{name}`: found {n} elements"))?);
+            shape.push(
+                usize::try_from(n).map_err(|_| format!("tensor `{name}`: found {n} elements"))?,
+            );
         }
         let kind = u32::from_le_bytes(self.array()?);
         let start = u64::from_le_bytes(self.array()?);
@@ -121,7 +127,8 @@ impl<R: Read + Seek> Header<R> {
             format!("tensor `{name}`: found {shape:?} elements, which its type does not have")
         })?;
         // Dequantised, it has to fit into numbers as well.
-        byte_length(&shape, 8).ok_or_else(|| format!("tensor `{name}`: found {shape:?} elements"))?;
+        byte_length(&shape, 8)
+            .ok_or_else(|| format!("tensor `{name}`: found {shape:?} elements"))?;
         shape.reverse();
         Ok(Entry {
             name,
@@ -138,7 +145,9 @@ impl<R: Read + Seek> Header<R> {
         let mut ranges = Vec::with_capacity(entries.len());
         let mut tensors = Vec::with_capacity(entries.len());
         for entry in entries {
-            let Entry { name, start, bytes, .. } = &entry;
+            let Entry {
+                name, start, bytes, ..
+            } = &entry;
             let offset = data.checked_add(*start);
             let end = offset.and_then(|offset| offset.checked_add(*bytes));
             let (Some(offset), Some(end)) = (offset, end.filter(|end| *end <= self.length)) else {
@@ -184,7 +193,9 @@ impl<R: Read + Seek> Header<R> {
     fn text(&mut self) -> Step<String> {
         let length = u64::from_le_bytes(self.array()?);
         if length > LONGEST_NAME {
-            return Err(format!("found a name of {length} bytes, expected at most {LONGEST_NAME}"));
+            return Err(format!(
+                "found a name of {length} bytes, expected at most {LONGEST_NAME}"
+            ));
         }
         self.fits(length)?;
         let mut bytes = vec![0; length as usize];
@@ -199,7 +210,9 @@ impl<R: Read + Seek> Header<R> {
         let left = self.length.saturating_sub(self.position);
         match bytes <= left {
             true => Ok(()),
-            false => Err(format!("found {left} bytes to the end, expected {bytes} or more")),
+            false => Err(format!(
+                "found {left} bytes to the end, expected {bytes} or more"
+            )),
         }
     }
 

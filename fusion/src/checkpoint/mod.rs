@@ -144,7 +144,10 @@ impl Checkpoint {
                 return Err(Error::input(
                     "checkpoint::index",
                     part.path.display(),
-                    format!("found {format}, expected {} as in the first file", checkpoint.format),
+                    format!(
+                        "found {format}, expected {} as in the first file",
+                        checkpoint.format
+                    ),
                 ));
             }
             checkpoint.format = format;
@@ -264,7 +267,8 @@ fn read(weights: &WeightsFile, number: usize) -> Result<(Format, Contents)> {
 }
 
 fn is_safetensors(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "safetensors")
+    path.extension()
+        .is_some_and(|ending| ending == "safetensors")
 }
 
 /// A file of several has exactly the tensors that the index says.
@@ -278,7 +282,10 @@ fn check_part(path: &Path, expected: &[String], contents: &Contents) -> Result<(
         .chain(contents.aliases.iter().map(|(alias, _)| alias))
         .collect();
     found.sort();
-    if let Some(name) = expected.iter().find(|name| found.binary_search(name).is_err()) {
+    if let Some(name) = expected
+        .iter()
+        .find(|name| found.binary_search(name).is_err())
+    {
         return Err(fault(format!(
             "found no tensor `{name}`, expected it as the index says"
         )));

@@ -270,7 +270,9 @@ impl<'a> Machine<'a> {
         let [length] = self.array()?;
         let bytes = self.take(length.into())?;
         if bytes.len() > 8 {
-            return Err(format!("found an integer of {length} bytes, expected 8 or fewer"));
+            return Err(format!(
+                "found an integer of {length} bytes, expected 8 or fewer"
+            ));
         }
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut whole = [if negative { 0xff } else { 0 }; 8];
@@ -318,7 +320,9 @@ impl<'a> Machine<'a> {
         let (pairs, rest) = items.as_chunks::<2>();
         match self.stack.last() {
             Some(&Value::Map(number)) if rest.is_empty() => {
-                let pairs = pairs.iter().map(|[key, value]| (key.clone(), value.clone()));
+                let pairs = pairs
+                    .iter()
+                    .map(|[key, value]| (key.clone(), value.clone()));
                 self.maps[number].extend(pairs);
                 Ok(())
             }
@@ -413,7 +417,9 @@ impl<'a> Machine<'a> {
             Value::Sequence(sequence) if self.sequences[*sequence].len() <= MOST_AXES => {
                 self.sequences[*sequence].iter().map(number).collect()
             }
-            _ => Err(format!("found no tuple of at most {MOST_AXES} numbers of elements")),
+            _ => Err(format!(
+                "found no tuple of at most {MOST_AXES} numbers of elements"
+            )),
         }
     }
 

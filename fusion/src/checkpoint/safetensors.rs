@@ -58,7 +58,10 @@ pub(super) fn read(weights: &WeightsFile, file: usize) -> Result<Contents> {
         let (start, end) = entry.data_offsets;
         let at = format!("tensor `{name}`, offset {start}");
         let dtype = Dtype::from_name(&entry.dtype).ok_or_else(|| {
-            fault(format!("{at}: found the type `{}`, which is not known", entry.dtype))
+            fault(format!(
+                "{at}: found the type `{}`, which is not known",
+                entry.dtype
+            ))
         })?;
         if start > end || end > data {
             return Err(fault(format!(

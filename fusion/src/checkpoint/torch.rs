@@ -54,7 +54,12 @@ pub(super) fn read(weights: &WeightsFile, file: usize) -> Result<Contents> {
     let mut known: HashMap<(&str, u64, &[usize], &[u64]), &str> = HashMap::new();
     for (name, view) in &pickle.tensors {
         let storage = &pickle.storages[view.storage];
-        let key = (storage.key.as_str(), view.offset, &view.shape[..], &view.strides[..]);
+        let key = (
+            storage.key.as_str(),
+            view.offset,
+            &view.shape[..],
+            &view.strides[..],
+        );
         if let Some(&first) = known.get(&key) {
             contents.aliases.push((name.clone(), first.to_owned()));
             continue;
@@ -122,7 +127,10 @@ fn entries<R: Read + std::io::Seek>(
         let entry = archive
             .by_index_raw(number)
             .map_err(|error| format!("entry {number}: {error}"))?;
-        let Some(key) = entry.name().strip_prefix(prefix).and_then(|n| n.strip_prefix("data/"))
+        let Some(key) = entry
+            .name()
+            .strip_prefix(prefix)
+            .and_then(|n| n.strip_prefix("data/"))
         else {
             continue;
         };
@@ -132,7 +140,9 @@ fn entries<R: Read + std::io::Seek>(
                 "{name}: found a compressed entry, expected it as `torch.save` writes it: unpack and save it anew"
             ));
         }
-        let offset = entry.data_start().ok_or_else(|| format!("{name}: found no data"))?;
+        let offset = entry
+            .data_start()
+            .ok_or_else(|| format!("{name}: found no data"))?;
         let length = entry.size();
         let end = offset.checked_add(length).filter(|end| *end <= file_length);
         let end = end.ok_or_else(|| {
@@ -180,7 +190,11 @@ fn check_view(view: &View, elements: u64) -> std::result::Result<(), String> {
     };
     byte_length(&view.shape, 8).ok_or_else(found)?;
     if view.shape.contains(&0) {
-        return if view.offset <= elements { Ok(()) } else { Err(found()) };
+        return if view.offset <= elements {
+            Ok(())
+        } else {
+            Err(found())
+        };
     }
     let mut last = view.offset;
     for (&n, &stride) in view.shape.iter().zip(&view.strides) {

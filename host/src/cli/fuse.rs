@@ -35,11 +35,20 @@ pub struct FuseArguments {
     method: MethodName,
     /// A member and its coefficient; without any coefficient, all members count the same. Coefficients are taken as they
     /// are and need not sum to 1. May be given more than once.
-    #[arg(long = "member", value_name = "PATH[=COEFFICIENT]", required_unless_present = "replay", conflicts_with = "replay")]
+    #[arg(
+        long = "member",
+        value_name = "PATH[=COEFFICIENT]",
+        required_unless_present = "replay",
+        conflicts_with = "replay"
+    )]
     members: Vec<String>,
     /// Coefficients, one per member, for the tensors whose names fit: `*` stands for any characters, `?` for one. May be given
     /// more than once; the last that fits counts.
-    #[arg(long = "pattern", value_name = "GLOB=C1,C2,...", conflicts_with = "replay")]
+    #[arg(
+        long = "pattern",
+        value_name = "GLOB=C1,C2,...",
+        conflicts_with = "replay"
+    )]
     patterns: Vec<String>,
     /// Folder to make. Nothing is overwritten; it appears whole or not at all.
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
@@ -101,7 +110,9 @@ enum IntegersName {
 
 /// `300MiB`, `5GB`, or bytes.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let unit = match &text[digits..] {
         "" | "B" => 1,
         "KB" => 1000,
@@ -120,7 +131,11 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Does what the arguments say, and tells what came of it.
-pub fn run(arguments: &FuseArguments, as_json: bool, progress: &Progress) -> Result<String, Failures> {
+pub fn run(
+    arguments: &FuseArguments,
+    as_json: bool,
+    progress: &Progress,
+) -> Result<String, Failures> {
     // 1. What to do.
     let earlier = arguments.replay.as_deref().map(read_record).transpose()?;
     let mut record = match &earlier {
@@ -128,18 +143,35 @@ pub fn run(arguments: &FuseArguments, as_json: bool, progress: &Progress) -> Res
         None => record(arguments)?,
     };
     // 2. Whether the members go together.
-    let opened = record.members.iter().map(|member| Checkpoint::open(&member.path));
+    let opened = record
+        .members
+        .iter()
+        .map(|member| Checkpoint::open(&member.path));
     let (members, faults): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
     if !faults.is_empty() {
-        let faults = faults.into_iter().filter_map(Result::err).map(Failure::from);
+        let faults = faults
+            .into_iter()
+            .filter_map(Result::err)
+            .map(Failure::from);
         return Err(Failures(faults.collect()));
     }
     let members: Vec<Checkpoint> = members.into_iter().filter_map(Result::ok).collect();
     let differences = compare::differences(&members).map_err(Failure::from)?;
-    let names: Vec<String> = record.members.iter().map(|m| m.path.display().to_string()).collect();
+    let names: Vec<String> = record
+        .members
+        .iter()
+        .map(|m| m.path.display().to_string())
+        .collect();
     let table = compare::table(&differences, &names);
-    if differences.iter().any(|difference| difference.severity == Severity::Error) {
-        let mut failure = Failure::input("fuse::members", "--member", "found members that do not go together");
+    if differences
+        .iter()
+        .any(|difference| difference.severity == Severity::Error)
+    {
+        let mut failure = Failure::input(
+            "fuse::members",
+            "--member",
+            "found members that do not go together",
+        );
         failure.excerpt = Some(table);
         return Err(failure.into());
     }
@@ -149,9 +181,19 @@ pub fn run(arguments: &FuseArguments, as_json: bool, progress: &Progress) -> Res
     table.lines().for_each(|line| progress.say(line));
     warn_of_sum(&record, progress);
     // 3. The fusion.
-    fuse(&mut record, earlier.as_ref(), &members, out, arguments, progress)?;
+    fuse(
+        &mut record,
+        earlier.as_ref(),
+        &members,
+        out,
+        arguments,
+        progress,
+    )?;
     Ok(match as_json {
-        true => format!("{}\n", json!({"folder": out, "members": record.members, "differences": differences})),
+        true => format!(
+            "{}\n",
+            json!({"folder": out, "members": record.members, "differences": differences})
+        ),
         false => format!("{}\n", out.display()),
     })
 }
@@ -195,7 +237,9 @@ fn fuse(
     if let Some(earlier) = earlier {
         record.check_same_members(earlier)?;
         if arguments.no_digests {
-            progress.insist("warning: without digests it was not checked whether the members are the same");
+            progress.insist(
+                "warning: without digests it was not checked whether the members are the same",
+            );
         }
         record.members.clone_from(&earlier.members);
     }
@@ -209,11 +253,22 @@ fn fuse(
     Ok(folder.finish()?)
 }
 
-fn checked(members: &[Checkpoint], differences: &[Difference], table: &str, as_json: bool) -> String {
+fn checked(
+    members: &[Checkpoint],
+    differences: &[Difference],
+    table: &str,
+    as_json: bool,
+) -> String {
     let tensors = members[0].tensors().len();
     match as_json {
-        true => format!("{:#}\n", json!({"members": members.len(), "tensors": tensors, "differences": differences})),
-        false => format!("{table}{} members of {tensors} tensors go together\n", members.len()),
+        true => format!(
+            "{:#}\n",
+            json!({"members": members.len(), "tensors": tensors, "differences": differences})
+        ),
+        false => format!(
+            "{table}{} members of {tensors} tensors go together\n",
+            members.len()
+        ),
     }
 }
 
@@ -225,10 +280,15 @@ fn warn_of_sum(record: &Record, progress: &Progress) {
 }
 
 fn read_record(path: &Path) -> Result<Record, Failure> {
-    let text = std::fs::read(path).map_err(|error| Failure::input("fuse::record", path.display(), error.to_string()))?;
+    let text = std::fs::read(path)
+        .map_err(|error| Failure::input("fuse::record", path.display(), error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| {
-        Failure::input("fuse::record", path.display(), format!("found no record of a fusion: {error}"))
-            .hint("`bomf fuse` writes it as `fusion.json` into the folder that it makes")
+        Failure::input(
+            "fuse::record",
+            path.display(),
+            format!("found no record of a fusion: {error}"),
+        )
+        .hint("`bomf fuse` writes it as `fusion.json` into the folder that it makes")
     })
 }
 
@@ -238,7 +298,11 @@ fn record(arguments: &FuseArguments) -> Result<Record, Failure> {
         bomf: env!("CARGO_PKG_VERSION").to_owned(),
         method: Method::Linear,
         members: members(&arguments.members)?,
-        patterns: arguments.patterns.iter().map(|text| pattern(text)).collect::<Result<_, _>>()?,
+        patterns: arguments
+            .patterns
+            .iter()
+            .map(|text| pattern(text))
+            .collect::<Result<_, _>>()?,
         dtype: arguments.dtype.map(|name| match name {
             DtypeName::F64 => Dtype::F64,
             DtypeName::F32 => Dtype::F32,
@@ -266,12 +330,18 @@ fn members(texts: &[String]) -> Result<Vec<Member>, Failure> {
             _ => (text.as_str(), None),
         })
         .collect();
-    let with = parsed.iter().filter(|(_, coefficient)| coefficient.is_some()).count();
+    let with = parsed
+        .iter()
+        .filter(|(_, coefficient)| coefficient.is_some())
+        .count();
     if with != 0 && with != parsed.len() {
         return Err(Failure::input(
             "fuse::coefficients",
             "--member",
-            format!("found a coefficient for {with} of {} members, expected one for all or for none", parsed.len()),
+            format!(
+                "found a coefficient for {with} of {} members, expected one for all or for none",
+                parsed.len()
+            ),
         ));
     }
     let equal = 1.0 / parsed.len() as f64;
@@ -299,7 +369,11 @@ fn pattern(text: &str) -> Result<Pattern, Failure> {
         })
     });
     parsed.ok_or_else(|| {
-        Failure::input("fuse::pattern", "--pattern", format!("found `{text}`, expected GLOB=C1,C2,... with one number per member"))
+        Failure::input(
+            "fuse::pattern",
+            "--pattern",
+            format!("found `{text}`, expected GLOB=C1,C2,... with one number per member"),
+        )
     })
 }
 
@@ -313,17 +387,29 @@ mod tests {
     fn sizes_have_units() {
         assert_eq!(size("5GB"), Ok(SHARD_SIZE));
         assert_eq!(size("2MiB"), Ok(2 << 20));
-        for wrong in ["", "GB", "5TB", "-1", "0", "99999999999999999999", "18446744073709551615GB"] {
+        for wrong in [
+            "",
+            "GB",
+            "5TB",
+            "-1",
+            "0",
+            "99999999999999999999",
+            "18446744073709551615GB",
+        ] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn coefficients_are_given_for_all_members_or_for_none() {
-        let parse = |texts: &[&str]| members(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let parse =
+            |texts: &[&str]| members(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
         assert_eq!(parse(&["/a", "/b"]).unwrap()[1].coefficient, 0.5);
         let odd = parse(&["/a=b", "/c=d"]).unwrap();
-        assert_eq!((odd[0].path.to_str(), odd[0].coefficient), (Some("/a=b"), 0.5));
+        assert_eq!(
+            (odd[0].path.to_str(), odd[0].coefficient),
+            (Some("/a=b"), 0.5)
+        );
         assert_eq!(parse(&["/a=b=2", "/c=-1"]).unwrap()[0].coefficient, 2.0);
         assert!(parse(&["/a=1", "/b"]).is_err());
     }

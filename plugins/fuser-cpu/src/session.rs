@@ -336,7 +336,8 @@ fn fuse_share<S: SumElement>(session: &Session, coefficients: &[f64], share: Vec
 
 /// The library's name of a type of elements.
 fn element(dtype: Dtype) -> fusion::Dtype {
-    fusion::Dtype::from_name(dtype.name()).expect("members and outputs were found to be floating-point numbers")
+    fusion::Dtype::from_name(dtype.name())
+        .expect("members and outputs were found to be floating-point numbers")
 }
 
 fn slice(tensor: &Tensor, piece: Piece) -> (&[u8], Dtype) {
