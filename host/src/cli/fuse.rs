@@ -175,6 +175,7 @@ pub fn run(
         failure.excerpt = Some(table);
         return Err(failure.into());
     }
+    say_what_is_dequantised(&members, progress);
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.check) else {
         return Ok(checked(&members, &differences, &table, as_json));
     };
@@ -230,7 +231,10 @@ fn fuse(
     let digests = plan.run(&shards, effort, |elements| {
         let before = millions(done);
         done += elements;
-        stage.advance(millions(done) - before, "million weights");
+        let steps = millions(done) - before;
+        if steps > 0 {
+            stage.advance(steps, "million weights");
+        }
     })?;
     stage.finish();
     record.note_files(members, &digests);
@@ -269,6 +273,22 @@ fn checked(
             "{table}{} members of {tensors} tensors go together\n",
             members.len()
         ),
+    }
+}
+
+fn say_what_is_dequantised(members: &[Checkpoint], progress: &Progress) {
+    for member in members {
+        let tensors = member.tensors().iter();
+        let quantised: BTreeSet<String> = tensors
+            .filter(|tensor| matches!(tensor.layout, fusion::checkpoint::Layout::Quantised(_)))
+            .map(|tensor| tensor.stored_as())
+            .collect();
+        for stored in quantised {
+            progress.say(&format!(
+                "{}: {stored} (dequantised)",
+                member.path.display()
+            ));
+        }
     }
 }
 
