@@ -138,6 +138,20 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<fusion::Error> for Failure {
+    fn from(error: fusion::Error) -> Self {
+        let class = match error.kind {
+            fusion::error::ErrorKind::Input => Class::Input,
+            fusion::error::ErrorKind::Io => Class::Run,
+        };
+        let failure = Self::new(class, error.code, error.place, error.message);
+        Self {
+            hint: error.hint,
+            ..failure
+        }
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let failure = Self::new(Class::Plugin, fault.code, fault.place, fault.message);

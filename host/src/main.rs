@@ -101,6 +101,7 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
             })?;
             Ok(String::new())
         }
+        Command::Fuse(arguments) => cli::fuse::run(arguments, cli.json, progress),
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),
     }

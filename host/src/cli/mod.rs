@@ -1,5 +1,6 @@
 //! The command line: what the user typed.
 
+pub mod fuse;
 mod log;
 pub mod optimize;
 pub mod plugins;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use fuse::FuseArguments;
 pub use log::listen;
 pub use optimize::OptimizeArguments;
 
@@ -50,6 +52,8 @@ Examples:
   bomf run my.yaml --set trajectory.epochs=6        change one value
   bomf validate my.yaml                             check everything, run nothing
   bomf score accuracy f1 --examples answers.jsonl   score predictions, without a run
+  bomf fuse --member a=0.7 --member b=0.3 --out c   average checkpoints that are there already
+  bomf optimize space.yaml                          search any space for any program, as JSON lines
   bomf plugins list                                 what can be named in `use:`
   bomf plugins show gp                              options of a plugin, with defaults
 
@@ -67,6 +71,8 @@ pub enum Command {
     /// Search any space for any program: it asks for points and is told their values, as JSON lines.
     #[command(long_about = optimize::ABOUT, after_help = optimize::EXAMPLES)]
     Optimize(OptimizeArguments),
+    /// Average checkpoints or adapters that are there already, without a search.
+    Fuse(FuseArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]
     Plugins(PluginsCommand),

@@ -1,7 +1,5 @@
 //! Linear fusion on the CPU at memory speed: one pass over the members, up to eight of them in the inner loop.
 
-mod element;
-mod kernel;
 mod session;
 
 use bomf_plugin_api::{

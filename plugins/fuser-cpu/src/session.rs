@@ -7,8 +7,7 @@ use bomf_plugin_api::{
     Dtype, FuserSession, Member, PluginError, Result, SharedBytes, Tensor, TensorMut, TensorSpec,
 };
 
-use crate::element::is_fusable;
-use crate::kernel::{BLOCK, Level, SumElement, Term, dot, read, store, weighted_sum};
+use fusion::kernel::{BLOCK, Level, SumElement, Term, dot, read, store, weighted_sum};
 
 /// Elements per piece of work of a reduction; its partial sums are added in the order of the pieces, so that results do
 /// not depend on the number of threads.
@@ -90,7 +89,7 @@ impl Session {
                 let (bytes, dtype) = self.bytes(member, piece);
                 Term {
                     bytes,
-                    dtype,
+                    dtype: element(dtype),
                     coefficient,
                 }
             })
@@ -189,7 +188,7 @@ impl Session {
                 read(
                     self.level,
                     bytes,
-                    dtype,
+                    element(dtype),
                     &mut tile[member * TILE..][..length],
                 );
             }
@@ -213,10 +212,10 @@ impl Session {
                 ..piece
             };
             let (bytes, dtype) = slice(&gradient[part.tensor], part);
-            read(self.level, bytes, dtype, &mut direction[..length]);
+            read(self.level, bytes, element(dtype), &mut direction[..length]);
             for (member, sum) in sums.iter_mut().enumerate() {
                 let (bytes, dtype) = self.bytes(member, part);
-                read(self.level, bytes, dtype, &mut weights[..length]);
+                read(self.level, bytes, element(dtype), &mut weights[..length]);
                 *sum += dot(&direction[..length], &weights[..length]);
             }
         }
@@ -324,15 +323,21 @@ fn fuse_share<S: SumElement>(session: &Session, coefficients: &[f64], share: Vec
                 length,
             };
             let terms = session.terms(piece, coefficients);
-            match S::in_place(out, part.dtype) {
+            match S::in_place(out, element(part.dtype)) {
                 Some(out) => weighted_sum(session.level, out, &terms),
                 None => {
                     weighted_sum(session.level, &mut sums[..length], &terms);
-                    store(session.level, &sums[..length], part.dtype, out);
+                    store(session.level, &sums[..length], element(part.dtype), out);
                 }
             }
         }
     }
+}
+
+/// The library's name of a type of elements.
+fn element(dtype: Dtype) -> fusion::Dtype {
+    fusion::Dtype::from_name(dtype.name())
+        .expect("members and outputs were found to be floating-point numbers")
 }
 
 fn slice(tensor: &Tensor, piece: Piece) -> (&[u8], Dtype) {
@@ -385,7 +390,7 @@ fn same(expected: &TensorSpec, found: &TensorSpec, place: &str) -> Result<()> {
             found.name, found.shape, expected.name, expected.shape
         )));
     }
-    if !is_fusable(found.dtype) {
+    if !found.dtype.is_float() {
         return Err(PluginError::input(format!(
             "{place}: tensor `{}`: found {}, expected F32, F16, BF16 or F64",
             found.name, found.dtype

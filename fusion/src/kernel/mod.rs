@@ -8,12 +8,14 @@
     reason = "calling the AVX2 or AVX-512 version of a loop after looking for the features"
 )]
 
-use bomf_plugin_api::Dtype;
+pub mod element;
+
 use bytemuck::{cast_slice, cast_slice_mut};
 
+use crate::dtype::Dtype;
 #[cfg(target_arch = "x86_64")]
-use crate::element::F16c;
-use crate::element::{Element, FromF32, Halves, Portable, Sum, dispatch};
+use element::F16c;
+use element::{Element, FromF32, Halves, Portable, Sum, dispatch};
 
 /// Elements per block: its sums stay in the second-level cache, and each member is read in long runs.
 pub const BLOCK: usize = 32768;
@@ -108,6 +110,28 @@ levelled!(
     /// Reads elements of a type.
     read, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
 );
+
+/// Whether some element of a floating-point type is infinite or no number.
+pub fn has_non_finite(bytes: &[u8], dtype: Dtype) -> bool {
+    // All bits of the exponent are set. Looking at all elements, without a way out, vectorises.
+    macro_rules! any {
+        ($unsigned:ty, $exponent:expr) => {
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&element| <$unsigned>::from_le_bytes(element) & $exponent == $exponent)
+                .fold(false, |found, this| found | this)
+        };
+    }
+    match dtype {
+        Dtype::F32 => any!(u32, 0x7f80_0000),
+        Dtype::Bf16 => any!(u16, 0x7f80),
+        Dtype::F16 => any!(u16, 0x7c00),
+        Dtype::F64 => any!(u64, 0x7ff0_0000_0000_0000),
+        _ => false,
+    }
+}
 
 /// Both types of sums can be made of all types of elements.
 pub trait SumElement: Sum + FromF32 {}

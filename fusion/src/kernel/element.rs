@@ -1,7 +1,8 @@
 //! Stored numbers and the numbers that sums are made of. All loops over them vectorise.
 
-use bomf_plugin_api::Dtype;
 use bytemuck::{Pod, Zeroable};
+
+use crate::dtype::Dtype;
 
 /// A type that sums are made in.
 pub trait Sum: Copy + Default + Send + Sync {
@@ -234,7 +235,7 @@ impl FromF32 for f64 {
 /// Without a branch, so that it vectorises: the exponent is rebased by a multiplication, which also makes subnormal
 /// numbers normal; infinities and NaNs get their exponent back.
 #[inline(always)]
-fn f16_to_f32(half: u16) -> f32 {
+pub(crate) fn f16_to_f32(half: u16) -> f32 {
     const REBASE: f32 = f32::from_bits((127 + 112) << 23);
     let magnitude = u32::from(half & 0x7fff) << 13;
     let special = if half & 0x7c00 == 0x7c00 {
@@ -281,22 +282,22 @@ macro_rules! dispatch {
     ($dtype:expr, $element:ident, $lanes:ident => $body:expr, $otherwise:expr) => {
         match $dtype {
             Dtype::F32 => {
-                type $element = $crate::element::F32;
+                type $element = $crate::kernel::element::F32;
                 const $lanes: usize = 1;
                 $body
             }
             Dtype::Bf16 => {
-                type $element = $crate::element::Bf16;
+                type $element = $crate::kernel::element::Bf16;
                 const $lanes: usize = 1;
                 $body
             }
             Dtype::F16 => {
-                type $element = $crate::element::F16;
+                type $element = $crate::kernel::element::F16;
                 const $lanes: usize = 16;
                 $body
             }
             Dtype::F64 => {
-                type $element = $crate::element::F64;
+                type $element = $crate::kernel::element::F64;
                 const $lanes: usize = 1;
                 $body
             }
@@ -305,11 +306,6 @@ macro_rules! dispatch {
     };
 }
 pub(crate) use dispatch;
-
-/// Whether a type can be fused.
-pub fn is_fusable(dtype: Dtype) -> bool {
-    dispatch!(dtype, _E, _L => true, false)
-}
 
 #[cfg(test)]
 mod tests {
