@@ -2,7 +2,7 @@
 //!
 //! The library knows files and numbers: no plugin, no configuration, no model. [`checkpoint::Checkpoint`] opens what
 //! training leaves behind, [`compare`] says where members differ, [`linear`] averages them block by block, [`write`] makes
-//! a folder that appears whole or not at all, [`record`] says how it was made.
+//! a folder that appears whole or not at all, [`record`] says how it was made. [`rules`] holds the other ways to merge tensors.
 
 pub mod checkpoint;
 pub mod compare;
@@ -12,6 +12,7 @@ pub mod error;
 pub mod kernel;
 pub mod linear;
 pub mod record;
+pub mod rules;
 pub mod write;
 
 pub use checkpoint::Checkpoint;
