@@ -14,7 +14,7 @@ use crate::options::CmaEsOptions;
 /// themselves (Hansen 2016, appendix B.3).
 const SMALLEST: f64 = 1e-12;
 /// What it costs, in usual spreads of a generation, to be a standard deviation outside in every direction. Boxes and
-/// simplices are searched as well with a tenth and with twice of it; far more drives large spaces off their corners.
+/// simplices are searched as well with a tenth of it; twice of it already drives large spaces off their corners.
 const PRICE: f64 = 0.5;
 /// Generations whose spreads say what the usual one is.
 const SPREADS: usize = 20;
