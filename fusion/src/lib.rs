@@ -1,7 +1,7 @@
 //! What weights look like on disk, and how they are combined in memory.
 //!
 //! The library knows files and numbers: no plugin, no configuration, no model. [`checkpoint::Checkpoint`] opens what
-//! training leaves behind, [`compare`] says where members differ, [`linear`] averages them block by block, [`write`] makes
+//! training leaves behind, [`compare`] says where members differ, [`linear`] averages them block by block, [`mod@write`] makes
 //! a folder that appears whole or not at all, [`record`] says how it was made. [`rules`] holds the other ways to merge tensors.
 
 pub mod checkpoint;

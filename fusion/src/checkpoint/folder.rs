@@ -115,8 +115,8 @@ fn no_weights(folder: &Path, names: &[String]) -> Error {
         "found no weights in the folder, expected model.safetensors, pytorch_model.bin, an index of several such files, \
          adapter_model.safetensors or one .gguf file",
     );
-    let checkpoints = names.iter().filter(|name| name.starts_with("checkpoint-"));
-    match checkpoints.last() {
+    let is_checkpoint = |name: &&String| name.starts_with("checkpoint-");
+    match names.iter().rfind(is_checkpoint) {
         Some(last) => error.hint(format!(
             "it holds the checkpoints of a training: name them one by one, as `{}`",
             folder.join(last.trim_end_matches('/')).display()

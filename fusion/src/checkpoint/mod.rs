@@ -209,7 +209,7 @@ impl Checkpoint {
     /// When the file cannot be read any more.
     ///
     /// # Panics
-    /// When `out` is no whole number of elements, of blocks of [`quantised::BLOCK`] where they are quantised, or reaches
+    /// When `out` is no whole number of elements, of 32-element blocks where they are quantised, or reaches
     /// beyond the tensor.
     pub fn read(
         &self,

@@ -34,6 +34,9 @@ struct Entry {
     length: u64,
 }
 
+/// What makes two names one tensor: storage, offset, shape and strides.
+type ViewKey<'a> = (&'a str, u64, &'a [usize], &'a [u64]);
+
 /// Reads the archive's pickle; `file` is the number that its tensors carry.
 pub(super) fn read(weights: &WeightsFile, file: usize) -> Result<Contents> {
     let place = weights.path.display();
@@ -51,7 +54,7 @@ pub(super) fn read(weights: &WeightsFile, file: usize) -> Result<Contents> {
         tensors: Vec::new(),
         aliases: Vec::new(),
     };
-    let mut known: HashMap<(&str, u64, &[usize], &[u64]), &str> = HashMap::new();
+    let mut known: HashMap<ViewKey<'_>, &str> = HashMap::new();
     for (name, view) in &pickle.tensors {
         let storage = &pickle.storages[view.storage];
         let key = (
