@@ -226,14 +226,14 @@ fn fuse(
         digests: !arguments.no_digests,
     };
     let millions = |elements: u64| elements.div_ceil(1_000_000);
-    let stage = progress.stage("fuse", millions(plan.elements()));
+    let stage = progress.stage("fuse, million weights", millions(plan.elements()));
     let mut done = 0;
     let digests = plan.run(&shards, effort, |elements| {
         let before = millions(done);
         done += elements;
         let steps = millions(done) - before;
         if steps > 0 {
-            stage.advance(steps, "million weights");
+            stage.advance(steps, "");
         }
     })?;
     stage.finish();
