@@ -167,7 +167,12 @@ impl Stage<'_> {
         self.bar.inc(steps);
         let finished = state.done >= self.total;
         let place = format!("{} {}/{}", self.name, state.done, self.total);
-        self.progress.record(&format!("{place}: {message}"));
+        // Some steps have no more to say than that they are done.
+        let tail = match message {
+            "" => String::new(),
+            _ => format!(": {message}"),
+        };
+        self.progress.record(&format!("{place}{tail}"));
         let left = state.started.elapsed().as_secs_f64() / state.done.max(1) as f64
             * self.total.saturating_sub(state.done) as f64;
         match self.progress.style {
@@ -183,7 +188,7 @@ impl Stage<'_> {
                     && (finished || state.said.is_none_or(|said| said.elapsed() >= EVERY)) =>
             {
                 state.said = Some(Instant::now());
-                write_line(&format!("{place}, {left:.0} s left: {message}"));
+                write_line(&format!("{place}, {left:.0} s left{tail}"));
             }
             _ => {}
         }
