@@ -30,6 +30,8 @@ pub struct Estimate {
     pub test_seconds: f64,
     /// Anonymous memory in MiB, where the system tells.
     pub memory_mib: Option<u64>,
+    /// Bytes of one member.
+    pub member_bytes: u64,
     /// Disk in MiB, when the run folder is largest.
     pub disk_mib: u64,
 }
@@ -82,6 +84,7 @@ impl Estimate {
                 + training(&pace, plan.trajectory.epochs, checkpoints),
             fusion_seconds: searched as f64 * validation * pace.predict,
             test_seconds: plan.methods.len() as f64 * test * pace.predict,
+            member_bytes: pace.trainable_bytes,
             memory_mib: memory::peak_anonymous_mib().map(|now| now + mib(rows * pace.kept)),
             // All checkpoints, the state of the training (weights and two moments, twice while it is replaced), the model.
             disk_mib: mib((checkpoints + 6.0) * weights + 4.0 * pace.parameters as f64),

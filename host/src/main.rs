@@ -6,6 +6,7 @@ mod config;
 mod data;
 mod diagnostics;
 mod estimate;
+mod fuser;
 mod journal;
 mod memory;
 mod metrics;
@@ -32,6 +33,7 @@ use serde_json::json;
 use cli::{AssetsCommand, Cli, Command, ConfigArguments, PluginsCommand};
 use diagnostics::{Failure, Failures};
 use estimate::Estimate;
+use fuser::{Choice, Size};
 use progress::{Progress, Style};
 use registry::{Registry, search_folders};
 
@@ -125,8 +127,16 @@ fn validate(
     let loaded = config::load(&arguments.config, &arguments.set)?;
     let registry = discover(cli, &loaded.config.plugins, progress);
     let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
+    let named = fuser::open_named(&plan.config.fuse.fuser, &registry, &plan.context())?;
     let estimate = Estimate::measure(&plan, &registry)?;
-    Ok(cli::validate::summary(&plan, &estimate, cli.json))
+    let fuser = match named {
+        Some(_) => Choice::named(&plan.config.fuse.fuser.plugin),
+        None => {
+            let size = Size::expected(plan.config.trajectory.members as u64, estimate.member_bytes);
+            fuser::choose(&registry, &plan.context(), &size)?
+        }
+    };
+    Ok(cli::validate::summary(&plan, &estimate, &fuser, cli.json))
 }
 
 fn plugins(cli: &Cli, command: &PluginsCommand, progress: &Progress) -> Result<String, Failures> {

@@ -10,10 +10,11 @@ use crate::config::document::{Document, child, item};
 use crate::config::schema::{self, nearest};
 use crate::config::{
     AxisConfig, ChooseConfig, ChooseRule, Config, Format, Loaded, MethodConfig, MetricConfig,
-    ScaleConfig, TaskConfig, TuneConfig, WindowConfig,
+    ScaleConfig, TaskConfig, TuneConfig, UseConfig, WindowConfig,
 };
 use crate::data::{self, ResolvedFile, Splits};
 use crate::diagnostics::{Failure, Failures};
+use crate::fuser::AUTO;
 use crate::metrics::{self, Groups, Metrics};
 use crate::registry::Registry;
 use crate::stages::choice::Choice;
@@ -167,15 +168,27 @@ impl Names<'_> {
                 "tune.optimizer",
             );
         }
-        self.plugin(
-            Kind::Fuser,
-            &config.fuse.fuser.plugin,
-            &config.fuse.fuser.options,
-            "fuse.fuser",
-        );
+        self.fuser(&config.fuse.fuser);
         for (index, method) in config.fuse.methods.iter().enumerate() {
             let at = item("fuse.methods", index);
             self.plugin(Kind::Optimizer, &method.plugin, &method.options, &at);
+        }
+    }
+
+    /// Looks at the fuser, which may be left open.
+    fn fuser(&mut self, fuser: &UseConfig) {
+        let at = "fuse.fuser";
+        if fuser.plugin != AUTO {
+            return self.plugin(Kind::Fuser, &fuser.plugin, &fuser.options, at);
+        }
+        for option in fuser.options.keys() {
+            let problem = self.document.problem(
+                &child(at, option),
+                "config::unknown_key",
+                format!("found the option `{option}` of `use: {AUTO}`, which takes none"),
+            );
+            self.problems
+                .push(problem.hint("name the fuser whose option it is"));
         }
     }
 

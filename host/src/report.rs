@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::data::DataFacts;
 use crate::diagnostics::Failure;
+use crate::fuser::{AUTO, Choice};
 use crate::journal::file;
 use crate::memory;
 use crate::metrics::Grouped;
@@ -33,6 +34,8 @@ pub struct Parts<'a> {
     pub registry: &'a Registry,
     /// The model.
     pub model: &'a ModelInfo,
+    /// What fused.
+    pub fuser: &'a Choice,
     /// The hyperparameter search, if there was one.
     pub tuning: Option<&'a Tuning>,
     /// The training.
@@ -55,6 +58,7 @@ pub struct Report {
     threads: usize,
     plugins: Value,
     model: ModelInfo,
+    fuser: Choice,
     data: DataFacts,
     scores: Vec<Score>,
     space: BTreeMap<String, String>,
@@ -75,6 +79,7 @@ impl Report {
             plan,
             registry,
             model,
+            fuser,
             tuning,
             trajectory,
             objectives,
@@ -89,6 +94,7 @@ impl Report {
             threads: plan.threads,
             plugins: plugins(plan, registry),
             model: model.clone(),
+            fuser: fuser.clone(),
             data: plan.splits.facts.clone(),
             scores: plan.metrics.scores().to_vec(),
             space: axes
@@ -450,6 +456,13 @@ impl Report {
             &["what".to_owned(), "seconds".to_owned(), "%".to_owned()],
             &rows,
         );
+        if let Some(because) = &self.fuser.because {
+            writeln!(
+                text,
+                "\nThe fuser was `{}`, because {because}.",
+                self.fuser.name
+            )?;
+        }
         if let Some(peak) = memory::peak_anonymous_mib() {
             writeln!(
                 text,
@@ -491,13 +504,17 @@ impl Report {
     }
 }
 
-/// The plugins that a plan uses: name, version, digest.
+/// The plugins that a plan uses, or may use: name, version, digest.
 pub fn plugins(plan: &Plan, registry: &Registry) -> Value {
     let config = &plan.config;
-    let mut used = vec![
-        (Kind::Model, &config.model.plugin),
-        (Kind::Fuser, &config.fuse.fuser.plugin),
-    ];
+    let mut used = vec![(Kind::Model, &config.model.plugin)];
+    match &config.fuse.fuser.plugin {
+        auto if auto == AUTO => {
+            let fusers = registry.components(Kind::Fuser);
+            used.extend(fusers.map(|(_, fuser)| (Kind::Fuser, &fuser.name)));
+        }
+        named => used.push((Kind::Fuser, named)),
+    }
     used.extend(
         config
             .metrics

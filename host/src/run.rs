@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{Kind, ModelInfo, ModelSpec, Objective};
+use bomf_plugin_api::{Fuser, Kind, Member, ModelInfo, ModelSpec, Objective};
 use serde_json::{Map, Value, json};
 
 use crate::cli::RunArguments;
 use crate::config::{self, Config, MetricConfig};
 use crate::diagnostics::{Failure, Failures};
+use crate::fuser::{self, Choice, Size};
 use crate::journal::{Journal, file};
 use crate::output;
 use crate::plan::{self, Plan};
@@ -52,18 +53,13 @@ pub fn run(
         timing: journal.timing(),
         stop: &|| STOP.load(Ordering::Relaxed),
     };
+    let named = fuser::open_named(&plan.config.fuse.fuser, &registry, &plan.context())?;
     let mut bench = open_bench(&plan, &registry, &run, plan.config.trajectory.freeze_layers)?;
     let tuning = tune(&plan, &registry, &run, &mut bench)?;
     let trained = train(&plan, &run, tuning.as_ref(), &mut bench)?;
     let members = trajectory::members(&run, &trained, bench.model())?;
-    let fuser = &plan.config.fuse.fuser;
-    let context = plan.context();
-    let engine = registry.fuser(
-        &fuser.plugin,
-        &Value::Object(fuser.options.clone()),
-        &context,
-    )?;
-    let mut fusion = Fusion::open(&*engine, &fuser.plugin, members, bench.model().trainable())?;
+    let (fuser, engine) = open_fuser(&plan, &registry, &run, named, &members)?;
+    let mut fusion = Fusion::open(&*engine, &fuser.name, members, bench.model().trainable())?;
     let objectives = objectives(&plan, &trained);
     let batch_size = plan.trajectory.hyperparameters.batch_size;
     let known = known_members(&trained);
@@ -91,6 +87,7 @@ pub fn run(
         plan: &plan,
         registry: &registry,
         model: &info,
+        fuser: &fuser,
         tuning: tuning.as_ref(),
         trajectory: &trained,
         objectives: &objectives,
@@ -226,6 +223,27 @@ fn listen_for_ctrl_c(progress: &Progress) {
     if let Err(error) = listening {
         tracing::warn!("Ctrl-C will end the run at once: {error}");
     }
+}
+
+/// The fuser that was named, or the one that suits the members; a resumed run keeps what was chosen first.
+fn open_fuser(
+    plan: &Plan,
+    registry: &Registry,
+    run: &Run<'_>,
+    named: Option<Box<dyn Fuser>>,
+    members: &[Member],
+) -> Result<(Choice, Box<dyn Fuser>), Failure> {
+    if let Some(named) = named {
+        return Ok((Choice::named(&plan.config.fuse.fuser.plugin), named));
+    }
+    let context = plan.context();
+    let choice: Choice = run.journal.once("fuser", || {
+        let size = Size::of(members);
+        Ok(fuser::choose(registry, &context, &size)?)
+    })?;
+    run.progress.say(&format!("fuser: {choice}"));
+    let engine = registry.fuser(&choice.name, &json!({}), &context)?;
+    Ok((choice, engine))
 }
 
 /// The model, with so many layers frozen, and all splits.

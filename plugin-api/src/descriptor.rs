@@ -49,11 +49,72 @@ pub struct Manifest {
     /// SPDX licence expression.
     #[serde(default)]
     pub license: String,
-    /// Libraries to be opened first, with their symbols visible to it (LibTorch).
+    /// Foreign libraries to be found and opened first.
     #[serde(default)]
-    pub preload: Vec<String>,
+    pub preload: Vec<Preload>,
     /// What it brings.
     pub provides: Vec<Descriptor>,
+}
+
+/// A foreign library that a plugin is linked with and that does not lie beside it, such as LibTorch. The host finds its folder
+/// and opens what is in there, with symbols visible to the plugin, before it opens the plugin.
+///
+/// It looks in the option called `name` of the component that is made, in the environment variable `NAME`, in bomf's cache as
+/// `name-version`, and in the package of `python_module`. The folder has the libraries in `lib/`, and its version in
+/// `build-version` or `version.py`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Preload {
+    /// What it is called, in lower case: `libtorch`.
+    pub name: String,
+    /// The version that the plugin was built for; no other will do.
+    pub version: String,
+    /// Its libraries in the order in which they are opened, without a system's prefix and suffix: `c10`.
+    pub libraries: Vec<String>,
+    /// Libraries that are opened as well where they are there.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// A Python module whose package folder is such a folder.
+    #[serde(default)]
+    pub python_module: Option<String>,
+    /// What users do who do not have it.
+    #[serde(default)]
+    pub hint: String,
+}
+
+impl Preload {
+    /// A foreign library of a version, and what it is made of.
+    pub fn new(name: &str, version: &str, libraries: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            libraries: libraries.iter().map(|&library| library.into()).collect(),
+            optional: Vec::new(),
+            python_module: None,
+            hint: String::new(),
+        }
+    }
+
+    /// Adds a library that need not be there.
+    #[must_use]
+    pub fn optional(mut self, library: &str) -> Self {
+        self.optional.push(library.to_owned());
+        self
+    }
+
+    /// Names a Python module that brings the same libraries.
+    #[must_use]
+    pub fn python_module(mut self, module: &str) -> Self {
+        self.python_module = Some(module.to_owned());
+        self
+    }
+
+    /// Says what users do who do not have it.
+    #[must_use]
+    pub fn hint(mut self, hint: &str) -> Self {
+        self.hint = hint.to_owned();
+        self
+    }
 }
 
 /// One thing that a plugin brings.

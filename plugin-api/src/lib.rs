@@ -86,9 +86,9 @@ pub mod testkit;
 #[doc = include_str!("../../docs/plugin-author.md")]
 mod guide {}
 
-pub use descriptor::{API_VERSION, Descriptor, Kind, Manifest, ScoreDescriptor};
+pub use descriptor::{API_VERSION, Descriptor, Kind, Manifest, Preload, ScoreDescriptor};
 pub use error::{ErrorKind, PluginError, Result};
-pub use fuser::{Fuser, FuserSession};
+pub use fuser::{Fuser, FuserDevice, FuserDeviceKind, FuserSession, FusionShape};
 pub use library::{Component, Context, Library};
 pub use logging::LogSink;
 pub use metric::{Metric, Scores};
@@ -109,9 +109,18 @@ pub use tensor::{ByteOwner, Dtype, Member, SharedBytes, Tensor, TensorMut, Tenso
 ///
 /// Each entry is a kind (`metric`, `optimizer`, `fuser`, `model`) and a type that implements [`Component`] and the kind's
 /// trait. Also defines `pub fn library() -> Library`, for tests without a border. Once per crate, of type `cdylib`.
+///
+/// A library that is linked with a foreign one names it first: `export_plugin!(preload: libtorch(); fuser: Torch);`, a
+/// [`Preload`].
 #[macro_export]
 macro_rules! export_plugin {
+    (preload: $preload:expr; $($kind:ident: $component:ty),+ $(,)?) => {
+        $crate::export_plugin!(@ [$preload] $($kind: $component),+);
+    };
     ($($kind:ident: $component:ty),+ $(,)?) => {
+        $crate::export_plugin!(@ [] $($kind: $component),+);
+    };
+    (@ [$($preload:expr)?] $($kind:ident: $component:ty),+) => {
         /// All that this library brings.
         pub fn library() -> $crate::Library {
             $crate::Library::new(
@@ -119,6 +128,7 @@ macro_rules! export_plugin {
                 env!("CARGO_PKG_VERSION"),
                 env!("CARGO_PKG_LICENSE"),
             )
+            $(.preload($preload))?
             $(.$kind::<$component>())+
         }
 

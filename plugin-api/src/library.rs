@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::descriptor::{API_VERSION, Descriptor, Kind, Manifest};
+use crate::descriptor::{API_VERSION, Descriptor, Kind, Manifest, Preload};
 use crate::error::{PluginError, Result};
 use crate::fuser::Fuser;
 use crate::metric::Metric;
@@ -147,10 +147,10 @@ impl Library {
         model, make_model, Model, ModelBackend, "a model backend";
     }
 
-    /// Names a shared library that has to be opened before this one.
+    /// Names a foreign library that has to be opened before this one.
     #[must_use]
-    pub fn preload(mut self, library: &str) -> Self {
-        self.manifest.preload.push(library.to_owned());
+    pub fn preload(mut self, library: Preload) -> Self {
+        self.manifest.preload.push(library);
         self
     }
 

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("serde_yaml", &[HOST]),
     ("clap", &[HOST]),
     ("candle-", &["model-candle"]),
-    ("tch", &["model-torch"]),
+    ("tch", &["fuser-torch", "model-torch"]),
     ("wgpu", &["fuser-wgpu"]),
     ("ureq", &["metric-judge"]),
     (

@@ -95,8 +95,8 @@ fn a_plugin_of_today_loads_in_a_newer_host() {
     let library = Fixture::plugin("constant", "constant.rs").build();
     let probe = newer(Fixture::program("probe-newer", "probe.rs")).build();
     let output = Command::new(probe)
-        .arg(library)
         .args(["constant", "{}"])
+        .arg(library)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -106,6 +106,25 @@ fn a_plugin_of_today_loads_in_a_newer_host() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(said.trim(), r#"constant: [("constant", 0.5)]"#);
+}
+
+#[test]
+fn older_and_newer_plugins_load_side_by_side() {
+    let older = Fixture::plugin("constant", "constant.rs").build();
+    let newer_one = newer(Fixture::plugin("constant-newer", "constant.rs")).build();
+    let probe = newer(Fixture::program("probe-newer", "probe.rs")).build();
+    for libraries in [[&older, &newer_one], [&newer_one, &older]] {
+        let mut command = Command::new(&probe);
+        let output = command.args(["constant", "{}"]).args(libraries).output();
+        let output = output.unwrap();
+        let (said, faults) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{faults}");
+        assert_eq!(
+            String::from_utf8_lossy(&said).lines().count(),
+            2,
+            "{faults}"
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::command::{Failure, Result, announce, cargo};
+use crate::parts::Parts;
 use crate::workspace::{HOST, Workspace};
 
 /// What a build leaves behind.
@@ -17,19 +18,13 @@ pub struct Assembled {
     pub plugins: PathBuf,
 }
 
-/// Builds the host and the plugins, all of them or the default ones, in one cargo invocation: features are unified once,
-/// so that host and plugins agree on every shared crate. Then assembles the plugins beside the host.
-pub fn build(workspace: &Workspace, all: bool, profile: &str) -> Result<Assembled> {
-    let plugins: Vec<&str> = workspace
-        .plugins
-        .iter()
-        .filter(|plugin| all || plugin.by_default)
-        .map(|plugin| plugin.name.as_str())
-        .collect();
-    let built = compile(workspace, &plugins, profile)?;
+/// Builds the host and the plugins in one cargo invocation: features are unified once, so that host and plugins agree on
+/// every shared crate. Then assembles the plugins beside the host.
+pub fn build(workspace: &Workspace, parts: &Parts, profile: &str) -> Result<Assembled> {
+    let built = compile(workspace, parts, profile)?;
     let folder = workspace.artifacts(profile).join("plugins");
     for library in &built.libraries {
-        pack(&built.bomf, library, &folder)?;
+        pack(&built.bomf, library, &folder, parts)?;
     }
     Ok(Assembled {
         bomf: built.bomf,
@@ -43,7 +38,8 @@ struct Built {
 }
 
 /// Asks cargo what it made instead of guessing file names, which differ between systems.
-fn compile(workspace: &Workspace, plugins: &[&str], profile: &str) -> Result<Built> {
+fn compile(workspace: &Workspace, parts: &Parts, profile: &str) -> Result<Built> {
+    let plugins = &parts.plugins;
     let mut command = cargo(&workspace.root);
     command
         .args(["build", "--profile", profile])
@@ -52,6 +48,7 @@ fn compile(workspace: &Workspace, plugins: &[&str], profile: &str) -> Result<Bui
     for plugin in plugins {
         command.args(["--package", plugin]);
     }
+    parts.offer_needs(&mut command);
     announce(&command);
     let mut child = command
         .stdout(Stdio::piped())
@@ -76,7 +73,7 @@ fn compile(workspace: &Workspace, plugins: &[&str], profile: &str) -> Result<Bui
         {
             bomf = Some(PathBuf::from(path));
         }
-        if plugins.contains(&package_name(&message)) && is_cdylib(target) {
+        if is_cdylib(target) && plugins.iter().any(|name| name == package_name(&message)) {
             libraries.extend(library_file(&message));
         }
     }
@@ -101,13 +98,17 @@ fn compile(workspace: &Workspace, plugins: &[&str], profile: &str) -> Result<Bui
 }
 
 /// The library is opened by the host itself, which writes the manifest out of the code's own descriptors. It leaves
-/// folders alone whose library has not changed.
-fn pack(bomf: &Path, library: &Path, folder: &Path) -> Result<()> {
-    let output = Command::new(bomf)
+/// folders alone whose library has not changed. What a library has to have open is not known before its manifest is: the
+/// system's loader finds it.
+fn pack(bomf: &Path, library: &Path, folder: &Path, parts: &Parts) -> Result<()> {
+    let mut command = Command::new(bomf);
+    command
         .args(["plugins", "pack"])
         .arg(library)
         .arg("--out")
-        .arg(folder)
+        .arg(folder);
+    parts.offer_needs(&mut command);
+    let output = command
         .output()
         .map_err(|error| Failure::failed(format!("cannot start {}: {error}", bomf.display())))?;
     if output.status.success() {

@@ -1,6 +1,7 @@
 //! `cargo xtask check`: everything that has to be right besides the tests.
 
 use crate::command::{Failure, Result, cargo, is_installed, run as run_command};
+use crate::parts::Parts;
 use crate::workspace::Workspace;
 
 /// Runs every check, then fails with the first that failed.
@@ -11,18 +12,20 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         )));
     }
     let root = &workspace.root;
+    let parts = Parts::all(workspace)?;
+    let mut clippy = cargo(root);
+    clippy.args(["clippy", "--release", "--workspace", "--all-targets"]);
+    let mut doc = cargo(root);
+    doc.args(["doc", "--release", "--workspace", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    for command in [&mut clippy, &mut doc] {
+        parts.exclude_left_out(command);
+        parts.offer_needs(command);
+    }
     let mut outcomes = vec![
         run_command(cargo(root).args(["fmt", "--all", "--check"])),
-        run_command(
-            cargo(root)
-                .args(["clippy", "--release", "--workspace", "--all-targets"])
-                .args(["--", "-D", "warnings"]),
-        ),
-        run_command(
-            cargo(root)
-                .args(["doc", "--release", "--workspace", "--no-deps"])
-                .env("RUSTDOCFLAGS", "-D warnings"),
-        ),
+        run_command(clippy.args(["--", "-D", "warnings"])),
+        run_command(&mut doc),
     ];
     if is_installed("cargo-deny", &["--version"]) {
         outcomes.push(run_command(cargo(root).args(["deny", "check"])));

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::assembly;
 use crate::command::{Failure, Result, is_installed, run as run_command};
+use crate::parts::Parts;
 use crate::workspace::Workspace;
 
 /// Files of the checkout that go along, where they exist.
@@ -23,7 +24,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             "found `{first}`; `cargo xtask dist` takes no arguments"
         )));
     }
-    let assembled = assembly::build(workspace, true, "release")?;
+    let parts = Parts::all(workspace)?;
+    let assembled = assembly::build(workspace, &parts, "release")?;
     let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
     let name = format!("bomf-{}-{machine}-{system}", workspace.version);
     let parent = workspace.target.join("dist");
@@ -33,7 +35,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
     let binary = assembled.bomf.file_name().expect("a binary has a name");
     copy(&assembled.bomf, &folder.join(binary))?;
-    for plugin in workspace.plugins.iter().map(|plugin| &plugin.name) {
+    for plugin in &parts.plugins {
         copy_tree(
             &assembled.plugins.join(plugin),
             &folder.join("plugins").join(plugin),

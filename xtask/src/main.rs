@@ -6,6 +6,8 @@ mod assembly;
 mod checks;
 mod command;
 mod dist;
+mod libtorch;
+mod parts;
 mod peers;
 mod tests;
 mod workspace;
@@ -13,6 +15,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use command::{Failure, Result};
+use parts::Parts;
 use workspace::Workspace;
 
 const HELP: &str = "\
@@ -26,13 +29,16 @@ usage: cargo xtask COMMAND [ARGUMENTS]
                             cargo xtask bomf plugins list
   build [--all] [--profile NAME]
                           build host and plugins in one cargo invocation and assemble the plugins into
-                          target/release/plugins/<name>/; --all adds those that are built on request only (fuser-wgpu)
+                          target/release/plugins/<name>/; --all adds those that are built on request only (fuser-wgpu).
+                          fuser-torch takes part where LibTorch is there
   test [--all] [FILTER] [-- ARGUMENTS...]
                           build everything, then run every test: units, examples in documentation, conformance,
                           end to end, the plugin outside the workspace. FILTER and ARGUMENTS go to the test programs.
-                          fuser-wgpu takes part where a Vulkan loader is installed, or always with --all
+                          fuser-wgpu takes part where a Vulkan loader is installed, or always with --all;
+                          fuser-torch where LibTorch is there
   check                   formatting, clippy and rustdoc without a warning, `cargo deny` where it is installed
   dist                    a folder and an archive with bomf, its plugins, configurations and licences
+  setup-libtorch          download LibTorch for the CPU (530 MB), from pinned packages, into the cache folder
   peers [NAME]            comparisons with other tools in a Python environment of their own; no NAME: lists them
   help                    this text
 
@@ -64,7 +70,11 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "build" => {
             let options = BuildOptions::parse(rest)?;
             let workspace = Workspace::read()?;
-            let assembled = assembly::build(&workspace, options.all, &options.profile)?;
+            let parts = match options.all {
+                true => Parts::all(&workspace)?,
+                false => Parts::by_default(&workspace),
+            };
+            let assembled = assembly::build(&workspace, &parts, &options.profile)?;
             println!("{}", assembled.bomf.display());
             println!("{}", assembled.plugins.display());
         }
@@ -77,6 +87,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "test" => tests::run(&Workspace::read()?, &tests::Options::parse(rest)?)?,
         "check" => checks::run(&Workspace::read()?, rest)?,
         "dist" => dist::run(&Workspace::read()?, rest)?,
+        "setup-libtorch" => libtorch::setup(rest)?,
         "peers" => peers::run(&Workspace::read()?, rest)?,
         other => {
             return Err(Failure::usage(format!(
@@ -89,7 +100,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
 
 fn build_and_become_bomf(arguments: &[String]) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
-    let assembled = assembly::build(&workspace, false, "release")?;
+    let assembled = assembly::build(&workspace, &Parts::by_default(&workspace), "release")?;
     command::replace_process(&assembled.bomf, arguments)
 }
 

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use crate::assembly;
 use crate::command::{Failure, Result, run as run_command};
-use crate::workspace::Workspace;
+use crate::parts::Parts;
+use crate::workspace::{Workspace, cache_folder};
 
 /// A comparison found in the checkout.
 struct Comparison {
@@ -37,7 +38,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
                 names.join(", ")
             ))
         })?;
-    let assembled = assembly::build(workspace, false, "release")?;
+    let assembled = assembly::build(workspace, &Parts::by_default(workspace), "release")?;
     let python = environment(comparison)?;
     run_command(
         Command::new(python)
@@ -110,14 +111,4 @@ fn environment(comparison: &Comparison) -> Result<PathBuf> {
     std::fs::write(&stamp, wanted)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", stamp.display())))?;
     Ok(python)
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("XDG_CACHE_HOME")
-        .or_else(|| set("LOCALAPPDATA"))
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .map(|base| base.join("bomf"))
-        .ok_or_else(|| Failure::failed("found no cache folder: set XDG_CACHE_HOME or HOME"))
 }

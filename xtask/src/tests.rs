@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::assembly;
 use crate::command::{Failure, Result, cargo, run as run_command};
+use crate::parts::Parts;
 use crate::workspace::Workspace;
 
 /// What `cargo xtask test` was asked for.
@@ -53,15 +54,17 @@ impl Options {
 
 /// Runs every test. All of them run even when some fail; the first failure decides the outcome.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let with_wgpu = options.all || vulkan_is_there()?;
-    let assembled = assembly::build(workspace, with_wgpu, "release")?;
+    let parts = match options.all {
+        true => Parts::all(workspace)?,
+        false => Parts::testable(workspace)?,
+    };
+    let assembled = assembly::build(workspace, &parts, "release")?;
     let fixtures = workspace.target.join("fixtures");
 
     let mut inside = cargo(&workspace.root);
     inside.args(["test", "--release", "--workspace", "--no-fail-fast"]);
-    if !with_wgpu {
-        inside.args(["--exclude", "fuser-wgpu"]);
-    }
+    parts.exclude_left_out(&mut inside);
+    parts.offer_needs(&mut inside);
     options.append_to(&mut inside);
     inside
         .env("BOMF_BIN", &assembled.bomf)
@@ -79,41 +82,6 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         outcomes.push(run_command(&mut outside));
     }
     outcomes.into_iter().collect()
-}
-
-/// fuser-wgpu opens Vulkan at run time: it builds anywhere, but has nothing to run on without a loader.
-fn vulkan_is_there() -> Result<bool> {
-    const NAMES: [&str; 2] = ["libvulkan.so.1", "libvulkan.so"];
-    const FOLDERS: [&str; 6] = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib",
-        "/lib64",
-        "/usr/local/lib",
-    ];
-    let found = !cfg!(target_os = "linux")
-        || FOLDERS.iter().any(|folder| {
-            NAMES
-                .iter()
-                .any(|name| Path::new(folder).join(name).exists())
-        });
-    if found {
-        return Ok(true);
-    }
-    let advice = "no Vulkan loader (libvulkan.so.1): on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` \
-                  brings one that needs no GPU";
-    if is_required("REQUIRE_VULKAN") {
-        return Err(Failure::failed(format!(
-            "REQUIRE_VULKAN is set, but there is {advice}"
-        )));
-    }
-    eprintln!("xtask: SKIPPED: fuser-wgpu and its tests: {advice}");
-    Ok(false)
-}
-
-fn is_required(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|value| !value.is_empty() && value != "0")
 }
 
 /// Plugins that stand for other people's: crates of their own, outside the workspace.

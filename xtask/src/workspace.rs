@@ -93,3 +93,20 @@ fn root() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.parent().map_or(here.clone(), PathBuf::from)
 }
+
+/// Where this user's machine keeps what can be made or fetched again, as bomf has it.
+pub fn cache_folder() -> Result<PathBuf> {
+    let set = |name: &str| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    let home = || set("HOME");
+    let folder = set("BOMF_CACHE").or_else(|| match std::env::consts::OS {
+        "windows" => set("LOCALAPPDATA").map(|folder| folder.join("bomf")),
+        "macos" => home().map(|home| home.join("Library/Caches/bomf")),
+        _ => set("XDG_CACHE_HOME")
+            .or_else(|| home().map(|home| home.join(".cache")))
+            .map(|folder| folder.join("bomf")),
+    });
+    folder.ok_or_else(|| Failure::failed("found no cache folder: set BOMF_CACHE or HOME"))
+}

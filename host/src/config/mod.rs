@@ -549,7 +549,8 @@ pub enum WindowConfig {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FuseConfig {
-    /// What computes weights from members and coefficients.
+    /// What computes weights from members and coefficients. `use: auto` chooses by the devices that are there, their free
+    /// memory and the size of the members, and says why.
     pub fuser: UseConfig,
     /// Most evaluations of a method beyond those of the members themselves.
     #[schemars(range(min = 0, max = 100000))]

@@ -5,13 +5,18 @@ use std::path::Path;
 
 use bomf_plugin_api::LogSink;
 use bomf_plugin_api::abi::{LoadError, LoadedLibrary};
+use serde_json::Value;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::manifest::PackedManifest;
-use super::{Fault, MANIFEST_FILE};
+use super::{Fault, MANIFEST_FILE, preload};
 
 /// Checks the digest, opens what has to be open first, opens the library, and compares it with its manifest.
-pub(super) fn open(folder: &Path, manifest: &PackedManifest) -> Result<LoadedLibrary, Fault> {
+pub(super) fn open(
+    folder: &Path,
+    manifest: &PackedManifest,
+    options: &Value,
+) -> Result<LoadedLibrary, Fault> {
     let path = folder.join(&manifest.library);
     let found =
         digest(&path).map_err(|error| Fault::at("plugin::library", &path, error.to_string()))?;
@@ -23,15 +28,8 @@ pub(super) fn open(folder: &Path, manifest: &PackedManifest) -> Result<LoadedLib
         )
         .hint("the library was changed after it was packed: `bomf plugins pack` it again if you trust it"));
     }
-    for library in &manifest.preload {
-        preload(library).map_err(|error| {
-            Fault::at(
-                "plugin::preload",
-                &path,
-                format!("`{library}` cannot be opened: {error}"),
-            )
-            .hint("install it, or name its folder in LD_LIBRARY_PATH")
-        })?;
+    for needed in &manifest.preload {
+        preload::open(needed, options)?;
     }
     let logs = HostLogs::new(&manifest.name);
     let opened = LoadedLibrary::open(&path, logs).map_err(|error| load_fault(&path, &error))?;
@@ -66,8 +64,8 @@ pub(super) fn digest(path: &Path) -> std::io::Result<String> {
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
 }
 
-/// Opens a library for good, its symbols visible to those opened later.
-fn preload(library: &str) -> Result<(), libloading::Error> {
+/// Opens a foreign library for good, its symbols visible to all that are opened later.
+pub(super) fn open_for_all(library: &Path) -> Result<(), libloading::Error> {
     #[cfg(unix)]
     {
         use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};

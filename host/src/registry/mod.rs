@@ -6,6 +6,7 @@
 mod library;
 mod manifest;
 mod pack;
+mod preload;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -49,6 +50,16 @@ impl Fault {
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// No fuser can be used, and why.
+    pub fn no_fuser(because: &str) -> Self {
+        Self::new(
+            "plugin::no_fuser",
+            "fuse.fuser",
+            format!("found no fuser that can be used: {because}"),
+        )
+        .hint("`bomf plugins list` shows what is there; `use: cpu` works everywhere")
     }
 }
 
@@ -225,7 +236,7 @@ impl Registry {
         options: &Value,
         context: &Context,
     ) -> Result<Box<dyn Metric>, Fault> {
-        self.make(Kind::Metric, name, |library, name| {
+        self.make(Kind::Metric, name, options, |library, name| {
             library.metric(name, &options.to_string(), context)
         })
     }
@@ -240,7 +251,7 @@ impl Registry {
         options: &Value,
         context: &Context,
     ) -> Result<Box<dyn Optimizer>, Fault> {
-        self.make(Kind::Optimizer, name, |library, name| {
+        self.make(Kind::Optimizer, name, options, |library, name| {
             library.optimizer(name, &options.to_string(), context)
         })
     }
@@ -255,7 +266,7 @@ impl Registry {
         options: &Value,
         context: &Context,
     ) -> Result<Box<dyn Fuser>, Fault> {
-        self.make(Kind::Fuser, name, |library, name| {
+        self.make(Kind::Fuser, name, options, |library, name| {
             library.fuser(name, &options.to_string(), context)
         })
     }
@@ -270,7 +281,7 @@ impl Registry {
         options: &Value,
         context: &Context,
     ) -> Result<Box<dyn ModelBackend>, Fault> {
-        self.make(Kind::Model, name, |library, name| {
+        self.make(Kind::Model, name, options, |library, name| {
             library.model(name, &options.to_string(), context)
         })
     }
@@ -279,6 +290,7 @@ impl Registry {
         &self,
         kind: Kind,
         name: &str,
+        options: &Value,
         make: impl FnOnce(&LoadedLibrary, &str) -> Result<T, PluginError>,
     ) -> Result<T, Fault> {
         let (plugin, descriptor) = self.find(kind, name).ok_or_else(|| {
@@ -289,7 +301,7 @@ impl Registry {
             )
             .hint("`bomf plugins list` shows what is there")
         })?;
-        make(plugin.open()?, &descriptor.name)
+        make(plugin.open(options)?, &descriptor.name)
             .map_err(|error| plugin.fault(&descriptor.name, &error))
     }
 }
@@ -300,13 +312,14 @@ impl Plugin {
         &self.manifest.name
     }
 
-    /// Opens the library, once: checks its digest, its layout and that it is what the manifest says.
+    /// Opens the library, once: checks its digest, its layout and that it is what the manifest says. The options of the first
+    /// component that is made may say where foreign libraries are.
     ///
     /// # Errors
     /// The same fault at every call.
-    pub fn open(&self) -> Result<&LoadedLibrary, Fault> {
+    pub fn open(&self, options: &Value) -> Result<&LoadedLibrary, Fault> {
         self.opened
-            .get_or_init(|| library::open(&self.folder, &self.manifest))
+            .get_or_init(|| library::open(&self.folder, &self.manifest, options))
             .as_ref()
             .map_err(Fault::clone)
     }

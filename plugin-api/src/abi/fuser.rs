@@ -4,9 +4,9 @@ use abi_stable::std_types::{RBox, RSlice, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
 use super::values::{AbiTensor, AbiTensorMut, lend_all, receive_all, unview, views};
-use super::{AbiResult, Owned, answer, outcome};
+use super::{AbiResult, Owned, answer, from_json, outcome, to_json};
 use crate::error::Result;
-use crate::fuser::{Fuser, FuserSession};
+use crate::fuser::{Fuser, FuserDevice, FuserSession};
 use crate::tensor::{Member, Tensor, TensorMut};
 
 pub(super) type FuserBox = AbiFuser_TO<'static, RBox<()>>;
@@ -23,6 +23,10 @@ pub struct AbiMember {
 pub trait AbiFuser: Send {
     #[sabi(last_prefix_field)]
     fn open(&self, members: RVec<AbiMember>, groups: RVec<u64>) -> AbiResult<SessionBox>;
+    /// The devices as JSON.
+    fn devices(&self) -> AbiResult<RString> {
+        AbiResult::ROk("[]".into())
+    }
 }
 
 #[sabi_trait]
@@ -55,6 +59,10 @@ impl AbiFuser for Export {
                 abi_stable::erased_types::TD_Opaque,
             ))
         })
+    }
+
+    fn devices(&self) -> AbiResult<RString> {
+        answer(|| to_json(&self.0.devices()?))
     }
 }
 
@@ -101,6 +109,10 @@ impl Fuser for Import {
         Ok(Box::new(ImportSession(outcome(
             self.0.open(members, groups),
         )?)))
+    }
+
+    fn devices(&self) -> Result<Vec<FuserDevice>> {
+        from_json(&outcome(self.0.devices())?, "list of devices")
     }
 }
 

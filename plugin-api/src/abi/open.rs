@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::abi_stability::abi_checking::{
+    AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
+};
 use abi_stable::library::{LibHeader, lib_header_from_path};
 use abi_stable::std_types::RStr;
+use abi_stable::type_layout::TypeLayout;
 
 use super::root::{AbiHost, AbiHost_TO, RootRef, level_of};
 use super::{check, from_json, fuser, metric, model, optimizer, outcome, to_json};
@@ -161,9 +164,8 @@ fn checked_root(header: &'static LibHeader) -> Result<RootRef, LoadError> {
     let theirs = header
         .layout()
         .ok_or_else(|| LoadError::NotAPlugin("it carries no layout to be checked".to_owned()))?;
-    let forward = check_layout_compatibility(ours, theirs);
-    if let Err(errors) = forward
-        && check_layout_compatibility(theirs, ours).is_err()
+    if let Err(errors) = compare(ours, theirs)
+        && compare(theirs, ours).is_err()
     {
         return Err(LoadError::Incompatible {
             faults: check::faults(&errors),
@@ -173,6 +175,15 @@ fn checked_root(header: &'static LibHeader) -> Result<RootRef, LoadError> {
     // SAFETY: the layouts were found compatible, in one of the two directions that grow at the end only.
     unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
         .map_err(|error| LoadError::NotAPlugin(first_line(&error.to_string())))
+}
+
+/// Compares two layouts and nothing else. abi_stable's own table of what other libraries had would refuse a library because
+/// of an older one that was opened before; but libraries meet the host only, never each other.
+fn compare(
+    expected: &'static TypeLayout,
+    found: &'static TypeLayout,
+) -> Result<(), AbiInstabilityErrors> {
+    check_layout_compatibility_with_globals(expected, found, &CheckingGlobals::new())
 }
 
 fn first_line(text: &str) -> String {

@@ -13,6 +13,11 @@ pub const F16_ROUNDING: f64 = 4.9e-4;
 /// Relative error of f64 sums over a few thousand products.
 pub const F64_SUM: f64 = 1e-12;
 
+/// Error of a GPU's inner products, as a share of the sum of the products' sizes or of the squares: f32 sums of some 64
+/// products, of which some 64 are added in f32 before the rest is added in f64, about `(64 + 64 + 8) * 2^-24`. GPUs may drop
+/// what compensates for more, so it does not count.
+pub const F32_BLOCK_SUM: f64 = 1e-5;
+
 /// Statistics in f64 (metrics, means of losses), summed in another order or by another program.
 pub const STATISTIC: f64 = 1e-12;
 

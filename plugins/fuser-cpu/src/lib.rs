@@ -3,7 +3,8 @@
 mod session;
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Fuser, FuserSession, Kind, Member, Result, export_plugin,
+    Component, Context, Descriptor, Fuser, FuserDevice, FuserDeviceKind, FuserSession, Kind,
+    Member, Result, export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -41,6 +42,11 @@ impl Component for Cpu {
 impl Fuser for Cpu {
     fn open(&self, members: Vec<Member>, groups: Vec<usize>) -> Result<Box<dyn FuserSession>> {
         Ok(Box::new(Session::new(members, groups, self.threads)?))
+    }
+
+    fn devices(&self) -> Result<Vec<FuserDevice>> {
+        let cpu = FuserDevice::new("the CPU", FuserDeviceKind::Cpu, &session::TYPES);
+        Ok(vec![cpu])
     }
 }
 

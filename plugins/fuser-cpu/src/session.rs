@@ -4,10 +4,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bomf_plugin_api::{
-    Dtype, FuserSession, Member, PluginError, Result, SharedBytes, Tensor, TensorMut, TensorSpec,
+    Dtype, FuserSession, FusionShape, Member, Result, SharedBytes, Tensor, TensorMut,
 };
 
 use fusion::kernel::{BLOCK, Level, SumElement, Term, dot, read, store, weighted_sum};
+
+/// The types that can be fused: all floating-point numbers.
+pub(crate) const TYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F64];
 
 /// Elements per piece of work of a reduction; its partial sums are added in the order of the pieces, so that results do
 /// not depend on the number of threads.
@@ -18,8 +21,7 @@ const TILE: usize = 1024;
 /// Members where they lie.
 pub struct Session {
     members: Vec<Member>,
-    groups: Vec<usize>,
-    group_count: usize,
+    shape: FusionShape,
     threads: usize,
     level: Level,
 }
@@ -38,29 +40,10 @@ impl Session {
     /// # Errors
     /// Names the member and the tensor that is at fault.
     pub fn new(members: Vec<Member>, groups: Vec<usize>, threads: usize) -> Result<Self> {
-        let first = members
-            .first()
-            .ok_or_else(|| PluginError::input("found no member, expected one or more"))?;
-        for member in &members {
-            check_alike(first, member)?;
-        }
-        let tensors = first.tensors.len();
-        let groups = if groups.is_empty() {
-            vec![0; tensors]
-        } else {
-            groups
-        };
-        if groups.len() != tensors {
-            return Err(PluginError::input(format!(
-                "found groups for {} tensors, expected {tensors}",
-                groups.len()
-            )));
-        }
-        let group_count = groups.iter().max().map_or(1, |&greatest| greatest + 1);
+        let shape = FusionShape::of(&members, groups, &TYPES)?;
         Ok(Self {
             members,
-            groups,
-            group_count,
+            shape,
             threads,
             level: Level::best(),
         })
@@ -78,8 +61,7 @@ impl Session {
 
     /// The terms of a tensor's sum; members with the coefficient zero take no part, whatever they hold.
     fn terms(&self, piece: Piece, coefficients: &[f64]) -> Vec<Term<'_>> {
-        let row =
-            &coefficients[self.groups[piece.tensor] * self.members.len()..][..self.members.len()];
+        let row = self.shape.row(coefficients, piece.tensor);
         let active = row
             .iter()
             .enumerate()
@@ -94,36 +76,6 @@ impl Session {
                 }
             })
             .collect()
-    }
-
-    fn check_fuse(&self, coefficients: &[f64], out: &[TensorMut<'_>]) -> Result<()> {
-        let expected = self.group_count * self.members.len();
-        if coefficients.len() != expected {
-            return Err(PluginError::input(format!(
-                "found {} coefficients, expected {expected}: {} group(s) of {} members",
-                coefficients.len(),
-                self.group_count,
-                self.members.len()
-            )));
-        }
-        if let Some(position) = coefficients.iter().position(|c| !c.is_finite()) {
-            return Err(PluginError::input(format!(
-                "coefficient {position}: found {}, expected a finite number",
-                coefficients[position]
-            )));
-        }
-        let tensors = &self.members[0].tensors;
-        if out.len() != tensors.len() {
-            return Err(PluginError::input(format!(
-                "found room for {} tensors, expected {}",
-                out.len(),
-                tensors.len()
-            )));
-        }
-        tensors
-            .iter()
-            .zip(out)
-            .try_for_each(|(tensor, out)| same(tensor.spec(), out.spec(), "the output"))
     }
 
     /// All elements of all tensors in pieces of at most `most`.
@@ -224,7 +176,7 @@ impl Session {
 
 impl FuserSession for Session {
     fn fuse(&mut self, coefficients: &[f64], out: &mut [TensorMut<'_>]) -> Result<()> {
-        self.check_fuse(coefficients, out)?;
+        self.shape.check_call(coefficients, out)?;
         let wide = out.iter().any(|tensor| tensor.spec().dtype == Dtype::F64)
             || self
                 .members
@@ -258,13 +210,9 @@ impl FuserSession for Session {
     }
 
     fn project(&mut self, gradient: &[Tensor]) -> Result<Vec<f64>> {
-        let gradient = Member {
-            name: "the gradient".to_owned(),
-            tensors: gradient.to_vec(),
-        };
-        check_alike(&self.members[0], &gradient)?;
+        self.shape.check_gradient(gradient, &TYPES)?;
         Ok(self.reduce(self.members.len(), |piece, sums| {
-            self.project_of(piece, &gradient.tensors, sums)
+            self.project_of(piece, gradient, sums)
         }))
     }
 }
@@ -361,40 +309,4 @@ fn centre(tile: &mut [f64], members: usize, length: usize) {
         let row = &mut tile[member * TILE..][..length];
         row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
     }
-}
-
-fn check_alike(first: &Member, member: &Member) -> Result<()> {
-    if member.tensors.len() != first.tensors.len() {
-        return Err(PluginError::input(format!(
-            "member `{}`: found {} tensors, expected {} as in `{}`",
-            member.name,
-            member.tensors.len(),
-            first.tensors.len(),
-            first.name
-        )));
-    }
-    for (expected, found) in first.tensors.iter().zip(&member.tensors) {
-        same(
-            expected.spec(),
-            found.spec(),
-            &format!("member `{}`", member.name),
-        )?;
-    }
-    Ok(())
-}
-
-fn same(expected: &TensorSpec, found: &TensorSpec, place: &str) -> Result<()> {
-    if found.name != expected.name || found.shape != expected.shape {
-        return Err(PluginError::input(format!(
-            "{place}: found the tensor `{}` {:?}, expected `{}` {:?}",
-            found.name, found.shape, expected.name, expected.shape
-        )));
-    }
-    if !found.dtype.is_float() {
-        return Err(PluginError::input(format!(
-            "{place}: tensor `{}`: found {}, expected F32, F16, BF16 or F64",
-            found.name, found.dtype
-        )));
-    }
-    Ok(())
 }

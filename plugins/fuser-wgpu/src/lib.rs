@@ -1,19 +1,24 @@
-//! Linear fusion in a wgpu compute shader, on any adapter: Vulkan, Metal, DirectX 12, OpenGL.
+//! Linear fusion in wgpu compute shaders, on any adapter: Vulkan, Metal, DirectX 12, OpenGL.
 //!
-//! Members are uploaded once and stay on the GPU, as f32; per fusion only the coefficients travel there, and the result
-//! back.
+//! Members are uploaded once and stay on the GPU as they are stored (f32, f16, bf16); per fusion only the coefficients travel
+//! there, and the result back. The shaders and their bindings are in `shaders/`.
 
+mod chunk;
 mod device;
 mod session;
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Fuser, FuserSession, Kind, Member, Result, export_plugin,
+    Component, Context, Descriptor, Dtype, Fuser, FuserDevice, FuserSession, Kind, Member, Result,
+    export_plugin,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use device::Gpu;
 pub use session::Session;
+
+/// The types that are fused. WGSL has no f64, and rounding such members unasked would lose what they were kept for.
+const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 
 /// Options of the fuser.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -21,9 +26,25 @@ pub use session::Session;
 pub struct Options {
     /// Part of the adapter's name, for example `nvidia` or `llvmpipe`; by default the fastest one is used.
     pub adapter: Option<String>,
+    /// The interface to the adapter; by default Vulkan, Metal or DirectX 12 before OpenGL.
+    pub backend: Option<Backend>,
     /// Most MiB of one buffer; by default what the adapter allows.
     #[schemars(range(min = 1, max = 65536))]
     pub buffer_mib: Option<u64>,
+}
+
+/// The interface to an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// Vulkan.
+    Vulkan,
+    /// Metal.
+    Metal,
+    /// DirectX 12.
+    Dx12,
+    /// OpenGL ES 3.1 or newer.
+    Gl,
 }
 
 /// Fuses on a GPU.
@@ -38,7 +59,7 @@ impl Component for Wgpu {
         Descriptor::new(
             Kind::Fuser,
             "wgpu",
-            "linear fusion in a compute shader, on any GPU",
+            "linear fusion in compute shaders, on any GPU",
         )
     }
 
@@ -49,9 +70,12 @@ impl Component for Wgpu {
 
 impl Fuser for Wgpu {
     fn open(&self, members: Vec<Member>, groups: Vec<usize>) -> Result<Box<dyn FuserSession>> {
-        let gpu = Gpu::open(self.options.adapter.as_deref())?;
-        let most = self.options.buffer_mib.map_or(u64::MAX, |mib| mib << 20);
-        Ok(Box::new(Session::new(gpu, &members, &groups, most)?))
+        let gpu = Gpu::open(&self.options)?;
+        Ok(Box::new(Session::new(gpu, members, groups)?))
+    }
+
+    fn devices(&self) -> Result<Vec<FuserDevice>> {
+        Ok(vec![device::describe(&device::find(&self.options)?)])
     }
 }
 

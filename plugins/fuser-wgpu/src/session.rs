@@ -2,108 +2,61 @@
 
 use std::sync::mpsc;
 
-use bomf_plugin_api::{
-    Dtype, FuserSession, Member, PluginError, Result, Tensor, TensorMut, TensorSpec,
-};
-use bytemuck::{Pod, Zeroable};
-use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferUsages, MapMode, PollType,
-};
+use bomf_plugin_api::{FuserSession, FusionShape, Member, Result, Tensor, TensorMut};
+use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePipeline, MapMode};
 
+use crate::TYPES;
+use crate::chunk::{Chunk, rows, split};
 use crate::device::Gpu;
 
-/// Invocations per workgroup, as in the shader.
-const WORKGROUP: u32 = 256;
-/// Workgroups per row of a dispatch.
-const ROW: u32 = 1 << 14;
-
-/// What the shader knows of a chunk: binding 0.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ChunkUniform {
-    quads: u32,
-    members: u32,
-    row: u32,
-    stride: u32,
-}
-
-/// Elements of one group that fit into one binding with all members.
-struct Chunk {
-    bindings: BindGroup,
-    fused: Buffer,
-    readback: Buffer,
-    quads: u32,
-    /// Which elements they are: tensor, first element, number of elements, in order.
-    parts: Vec<(usize, usize, usize)>,
-}
+/// Members in a block of the Gram matrix, as in the shader.
+const BLOCK: usize = 16;
+/// Vectors that one workgroup of `gram.wgsl` and `project.wgsl` takes.
+const GRAM_RUN: u32 = 512;
+const PROJECT_RUN: u32 = 1024;
 
 /// Members that stay on the GPU.
 pub struct Session {
     gpu: Gpu,
-    specs: Vec<TensorSpec>,
+    shape: FusionShape,
     coefficients: Buffer,
-    expected: usize,
     chunks: Vec<Chunk>,
     uploaded: u64,
 }
 
 impl Session {
-    /// Uploads members that are alike. No buffer is larger than `most` bytes.
+    /// Uploads members, one after the other; each is released when it is there.
     ///
     /// # Errors
-    /// When members differ, or the GPU has not enough memory.
-    pub fn new(gpu: Gpu, members: &[Member], groups: &[usize], most: u64) -> Result<Self> {
-        let first = members
-            .first()
-            .ok_or_else(|| PluginError::input("found no member, expected one or more"))?;
-        members.iter().try_for_each(|member| alike(first, member))?;
-        let specs: Vec<TensorSpec> = first
-            .tensors
-            .iter()
-            .map(|tensor| tensor.spec().clone())
-            .collect();
-        let groups = if groups.is_empty() {
-            vec![0; specs.len()]
-        } else {
-            groups.to_vec()
-        };
-        if groups.len() != specs.len() {
-            return Err(PluginError::input(format!(
-                "found groups for {} tensors, expected {}",
-                groups.len(),
-                specs.len()
-            )));
+    /// When members differ, are of a type that cannot be fused, or the GPU has not enough memory.
+    pub fn new(gpu: Gpu, members: Vec<Member>, groups: Vec<usize>) -> Result<Self> {
+        let shape = FusionShape::of(&members, groups, &TYPES)
+            .map_err(|error| error.hint("`use: cpu` fuses f64 as well"))?;
+        let size = (shape.coefficients() * 4) as u64;
+        let coefficients = gpu.buffer(size, BufferUsages::STORAGE | BufferUsages::COPY_DST);
+        let (mut chunks, mut uploaded) = (Vec::new(), 0);
+        for contents in split(&members, &shape, gpu.most)? {
+            let (chunk, bytes) = Chunk::new(&gpu, contents, members.len(), &coefficients)?;
+            chunks.push(chunk);
+            uploaded += bytes;
         }
-        let rows = groups.iter().max().map_or(1, |greatest| greatest + 1);
-        let expected = rows * members.len();
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
-        let coefficients = gpu.buffer((expected * 4) as u64, usage);
-        let mut session = Self {
-            gpu,
-            specs,
-            coefficients,
-            expected,
-            chunks: Vec::new(),
-            uploaded: 0,
-        };
-        let limits = session.gpu.device.limits();
-        let binding = limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size)
-            .min(most);
-        let most = (binding / (4 * members.len() as u64) / 4 * 4) as usize;
-        if most == 0 {
-            return Err(PluginError::unsupported(format!(
-                "{} members do not fit into {binding} bytes",
-                members.len()
-            )));
-        }
-        for group in 0..rows {
-            for parts in session.parts(&groups, group, most) {
-                session.upload(members, group, parts)?;
+        for (index, member) in members.into_iter().enumerate() {
+            for chunk in &chunks {
+                uploaded += chunk.put(&gpu, index, &member.tensors)?;
             }
         }
-        Ok(session)
+        tracing::debug!(
+            "{} chunks, {uploaded} bytes on `{}`",
+            chunks.len(),
+            gpu.name
+        );
+        Ok(Self {
+            gpu,
+            shape,
+            coefficients,
+            chunks,
+            uploaded,
+        })
     }
 
     /// How many bytes have gone to the GPU so far.
@@ -111,193 +64,92 @@ impl Session {
         self.uploaded
     }
 
-    /// The elements of a group, in runs of at most `most`.
-    fn parts(
-        &self,
-        groups: &[usize],
-        group: usize,
-        most: usize,
-    ) -> Vec<Vec<(usize, usize, usize)>> {
-        let (mut runs, mut run, mut room) = (Vec::new(), Vec::new(), most);
-        for (tensor, spec) in self
-            .specs
-            .iter()
-            .enumerate()
-            .filter(|(tensor, _)| groups[*tensor] == group)
-        {
-            let elements = spec.elements().unwrap_or(0);
-            let mut start = 0;
-            while start < elements {
-                let length = room.min(elements - start);
-                run.push((tensor, start, length));
-                start += length;
-                room -= length;
-                if room == 0 {
-                    runs.push(std::mem::take(&mut run));
-                    room = most;
-                }
-            }
-        }
-        if !run.is_empty() {
-            runs.push(run);
-        }
-        runs
+    /// How many parts the members are in.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
     }
 
-    fn upload(
-        &mut self,
-        members: &[Member],
-        group: usize,
-        parts: Vec<(usize, usize, usize)>,
-    ) -> Result<()> {
-        let elements: usize = parts.iter().map(|(_, _, length)| length).sum();
-        let quads = elements.div_ceil(4);
-        let mut slab = Vec::with_capacity(members.len() * quads * 4);
-        for member in members {
-            for &(tensor, start, length) in &parts {
-                append(&mut slab, &member.tensors[tensor], start, length);
-            }
-            slab.resize(slab.len().next_multiple_of(4), 0.0f32);
-        }
-        let gpu = &self.gpu;
-        let uniform = ChunkUniform {
-            quads: quads as u32,
-            members: members.len() as u32,
-            row: (group * members.len()) as u32,
-            stride: ROW * WORKGROUP,
-        };
-        let uniform = gpu.buffer_of(bytemuck::bytes_of(&uniform), BufferUsages::UNIFORM);
-        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let slab_buffer = gpu.buffer_of(bytemuck::cast_slice(&slab), BufferUsages::STORAGE);
-        let size = (quads * 16) as u64;
-        let fused = gpu.buffer(size, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
-        let readback = gpu.buffer(size, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(PluginError::failed(format!(
-                "`{}` has not enough memory: {error}",
-                gpu.name
-            ))
-            .hint("fuse with `use: cpu`, which leaves members in their files"));
-        }
-        let buffers = [&uniform, &self.coefficients, &slab_buffer, &fused];
-        let entries: Vec<BindGroupEntry<'_>> = (0..)
-            .zip(buffers)
-            .map(|(binding, buffer)| BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let bindings = gpu.device.create_bind_group(&BindGroupDescriptor {
-            label: None,
-            layout: &gpu.pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        self.uploaded += (slab.len() * 4 + size_of::<ChunkUniform>()) as u64;
-        self.chunks.push(Chunk {
-            bindings,
-            fused,
-            readback,
-            quads: quads as u32,
-            parts,
-        });
-        Ok(())
+    fn encoder(&self) -> CommandEncoder {
+        self.gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
-    fn check(&self, coefficients: &[f64], out: &[TensorMut<'_>]) -> Result<()> {
-        if coefficients.len() != self.expected {
-            return Err(PluginError::input(format!(
-                "found {} coefficients, expected {}",
-                coefficients.len(),
-                self.expected
-            )));
-        }
-        if let Some(position) = coefficients.iter().position(|c| !(*c as f32).is_finite()) {
-            return Err(PluginError::input(format!(
-                "coefficient {position}: found {}, expected a finite number",
-                coefficients[position]
-            )));
-        }
-        if out.len() != self.specs.len() {
-            return Err(PluginError::input(format!(
-                "found room for {} tensors, expected {}",
-                out.len(),
-                self.specs.len()
-            )));
-        }
-        for (spec, out) in self.specs.iter().zip(out) {
-            let found = out.spec();
-            if found.name != spec.name || found.shape != spec.shape || found.dtype != Dtype::F32 {
-                return Err(PluginError::input(format!(
-                    "the output: found the tensor `{}` {} {:?}, expected `{}` F32 {:?}",
-                    found.name, found.dtype, found.shape, spec.name, spec.shape
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs all chunks in one pass.
+    /// Uploads the coefficients and runs all chunks in one pass.
     fn submit(&mut self, coefficients: &[f64]) {
         let coefficients: Vec<f32> = coefficients.iter().map(|&c| c as f32).collect();
-        self.gpu
-            .queue
-            .write_buffer(&self.coefficients, 0, bytemuck::cast_slice(&coefficients));
-        self.uploaded += (coefficients.len() * 4) as u64;
-        let mut encoder = self
-            .gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_pipeline(&self.gpu.pipeline);
-            for chunk in &self.chunks {
-                let workgroups = chunk.quads.div_ceil(WORKGROUP);
-                pass.set_bind_group(0, &chunk.bindings, &[]);
-                pass.dispatch_workgroups(workgroups.min(ROW), workgroups.div_ceil(ROW), 1);
-            }
-        }
+        let bytes = bytemuck::cast_slice(&coefficients);
+        self.gpu.queue.write_buffer(&self.coefficients, 0, bytes);
+        self.uploaded += bytes.len() as u64;
+        let mut encoder = self.encoder();
+        let mut pass = begin(&mut encoder, &self.gpu.fusion);
         for chunk in &self.chunks {
-            encoder.copy_buffer_to_buffer(
-                &chunk.fused,
-                0,
-                &chunk.readback,
-                0,
-                chunk.readback.size(),
-            );
+            let [x, y] = chunk.workgroups();
+            pass.set_bind_group(0, &chunk.bindings, &[]);
+            pass.dispatch_workgroups(x, y, 1);
         }
+        drop(pass);
+        self.chunks
+            .iter()
+            .for_each(|chunk| chunk.copy_back(&mut encoder));
         self.gpu.queue.submit([encoder.finish()]);
     }
 
-    fn read_back(&self, out: &mut [TensorMut<'_>]) -> Result<()> {
-        let (done, mapped) = mpsc::channel();
-        for chunk in &self.chunks {
-            let done = done.clone();
-            // The receiver is gone only after an earlier chunk failed.
-            chunk
-                .readback
-                .map_async(MapMode::Read, .., move |outcome| drop(done.send(outcome)));
-        }
-        let failed = |error: String| PluginError::failed(format!("`{}`: {error}", self.gpu.name));
-        self.gpu
-            .device
-            .poll(PollType::wait_indefinitely())
-            .map_err(|error| failed(error.to_string()))?;
-        for chunk in &self.chunks {
-            let outcome = mapped.recv().map_err(|error| failed(error.to_string()))?;
-            outcome.map_err(|error| failed(error.to_string()))?;
-            {
-                let view = chunk
-                    .readback
-                    .get_mapped_range(..)
-                    .map_err(|error| failed(error.to_string()))?;
-                let mut rest = &view[..];
-                for &(tensor, start, length) in &chunk.parts {
-                    let part;
-                    (part, rest) = rest.split_at(length * 4);
-                    out[tensor].data()[start * 4..][..length * 4].copy_from_slice(part);
+    /// Runs a reduction over a chunk and fetches its sums: `width` f32 for each of `runs` workgroups.
+    fn reduce(
+        &self,
+        chunk: &Chunk,
+        kernel: &ComputePipeline,
+        runs: u32,
+        layers: u32,
+        width: usize,
+    ) -> Result<Vec<f32>> {
+        let [x, y] = rows(runs);
+        let size = (x as usize * y as usize * layers as usize * width * 4) as u64;
+        let sums = self
+            .gpu
+            .buffer(size, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
+        let readback = self
+            .gpu
+            .buffer(size, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
+        let mut encoder = self.encoder();
+        let mut pass = begin(&mut encoder, kernel);
+        pass.set_bind_group(0, &chunk.bindings, &[]);
+        pass.set_bind_group(1, &self.gpu.bind_sums(&sums), &[]);
+        pass.dispatch_workgroups(x, y, layers);
+        drop(pass);
+        encoder.copy_buffer_to_buffer(&sums, 0, &readback, 0, size);
+        self.gpu.queue.submit([encoder.finish()]);
+        let mut found = Vec::new();
+        read(&self.gpu, &[&readback], |_, sums| {
+            found.extend_from_slice(sums)
+        })?;
+        Ok(found)
+    }
+
+    /// The sums of a chunk's Gram matrix below and on the diagonal.
+    fn add_gram(&self, chunk: &Chunk, gram: &mut [f64]) -> Result<()> {
+        let n = self.shape.members();
+        let blocks = n.div_ceil(BLOCK);
+        let pairs: Vec<(usize, usize)> = (0..blocks)
+            .flat_map(|i| (0..=i).map(move |j| (i, j)))
+            .collect();
+        let runs = chunk.vectors().div_ceil(GRAM_RUN);
+        let width = 2 * BLOCK * BLOCK;
+        let sums = self.reduce(chunk, &self.gpu.gram, runs, pairs.len() as u32, width)?;
+        let per_pair = sums.len() / pairs.len();
+        for ((block_i, block_j), runs) in pairs.into_iter().zip(sums.chunks_exact(per_pair)) {
+            for tile in runs.chunks_exact(width) {
+                for (index, sum) in tile.as_chunks::<2>().0.iter().enumerate() {
+                    let (i, j) = (
+                        block_i * BLOCK + index / BLOCK,
+                        block_j * BLOCK + index % BLOCK,
+                    );
+                    if i < n && j <= i {
+                        gram[i * n + j] += f64::from(sum[0]) + f64::from(sum[1]);
+                    }
                 }
             }
-            chunk.readback.unmap();
         }
         Ok(())
     }
@@ -305,69 +157,70 @@ impl Session {
 
 impl FuserSession for Session {
     fn fuse(&mut self, coefficients: &[f64], out: &mut [TensorMut<'_>]) -> Result<()> {
-        self.check(coefficients, out)?;
+        self.shape.check_call(coefficients, out)?;
         self.submit(coefficients);
-        self.read_back(out)
+        let buffers: Vec<&Buffer> = self.chunks.iter().map(Chunk::readback).collect();
+        read(&self.gpu, &buffers, |index, sums| {
+            self.chunks[index].write(sums, out)
+        })
+    }
+
+    fn gram(&mut self) -> Result<Vec<f64>> {
+        let n = self.shape.members();
+        let mut gram = vec![0.0; n * n];
+        self.chunks
+            .iter()
+            .try_for_each(|chunk| self.add_gram(chunk, &mut gram))?;
+        for i in 0..n {
+            for j in 0..i {
+                gram[j * n + i] = gram[i * n + j];
+            }
+        }
+        Ok(gram)
+    }
+
+    fn project(&mut self, gradient: &[Tensor]) -> Result<Vec<f64>> {
+        self.shape.check_gradient(gradient, &TYPES)?;
+        let n = self.shape.members();
+        let mut projection = vec![0.0; n];
+        for chunk in &self.chunks {
+            self.uploaded += chunk.put_gradient(&self.gpu, gradient)?;
+            let runs = chunk.vectors().div_ceil(PROJECT_RUN);
+            let sums = self.reduce(chunk, &self.gpu.project, runs, 1, n)?;
+            for run in sums.chunks_exact(n) {
+                let sums = projection.iter_mut().zip(run);
+                sums.for_each(|(total, &sum)| *total += f64::from(sum));
+            }
+        }
+        Ok(projection)
     }
 }
 
-/// Some elements of a tensor as f32.
-fn append(slab: &mut Vec<f32>, tensor: &Tensor, start: usize, length: usize) {
-    let dtype = tensor.spec().dtype;
-    let bytes = &tensor.data()[start * dtype.size()..][..length * dtype.size()];
-    match dtype {
-        Dtype::F32 => slab.extend(
-            bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|&word| f32::from_le_bytes(word)),
-        ),
-        Dtype::Bf16 => slab.extend(
-            bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|&word| f32::from_bits(u32::from(u16::from_le_bytes(word)) << 16)),
-        ),
-        _ => slab.extend(
-            bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|&word| half::f16::from_bits(u16::from_le_bytes(word)).to_f32()),
-        ),
-    }
+fn begin<'a>(encoder: &'a mut CommandEncoder, kernel: &ComputePipeline) -> ComputePass<'a> {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    pass.set_pipeline(kernel);
+    pass
 }
 
-fn alike(first: &Member, member: &Member) -> Result<()> {
-    let fault = |what: String| {
-        Err(PluginError::input(format!(
-            "member `{}`: {what}",
-            member.name
-        )))
-    };
-    if member.tensors.len() != first.tensors.len() {
-        return fault(format!(
-            "found {} tensors, expected {}",
-            member.tensors.len(),
-            first.tensors.len()
-        ));
+/// Waits for buffers and shows what is in them, in their order.
+fn read(gpu: &Gpu, buffers: &[&Buffer], mut show: impl FnMut(usize, &[f32])) -> Result<()> {
+    let (done, mapped) = mpsc::channel();
+    for buffer in buffers {
+        let done = done.clone();
+        // The receiver is gone only after an earlier buffer failed.
+        buffer.map_async(MapMode::Read, .., move |outcome| drop(done.send(outcome)));
     }
-    for (expected, found) in first.tensors.iter().zip(&member.tensors) {
-        let (expected, found) = (expected.spec(), found.spec());
-        if found.name != expected.name || found.shape != expected.shape {
-            return fault(format!(
-                "found the tensor `{}` {:?}, expected `{}` {:?}",
-                found.name, found.shape, expected.name, expected.shape
-            ));
+    gpu.wait()?;
+    for (index, buffer) in buffers.iter().enumerate() {
+        let outcome = mapped.recv().map_err(|error| gpu.fault(&error))?;
+        outcome.map_err(|error| gpu.fault(&error))?;
+        {
+            let view = buffer
+                .get_mapped_range(..)
+                .map_err(|error| gpu.fault(&error))?;
+            show(index, bytemuck::cast_slice(&view[..]));
         }
-        if !matches!(found.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
-            return fault(format!(
-                "tensor `{}`: found {}, expected F32, F16 or BF16",
-                found.name, found.dtype
-            ));
-        }
+        buffer.unmap();
     }
     Ok(())
 }
