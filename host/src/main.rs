@@ -125,8 +125,12 @@ fn validate(
     let loaded = config::load(&arguments.config, &arguments.set)?;
     let registry = discover(cli, &loaded.config.plugins, progress);
     let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
-    let estimate = Estimate::measure(&plan, &registry)?;
-    Ok(cli::validate::summary(&plan, &estimate, cli.json))
+    stages::members::open(&plan.members)?;
+    let estimate = plan
+        .model()
+        .map(|model| Estimate::measure(&plan, model, &registry));
+    let estimate = estimate.transpose()?;
+    Ok(cli::validate::summary(&plan, estimate.as_ref(), cli.json))
 }
 
 fn plugins(cli: &Cli, command: &PluginsCommand, progress: &Progress) -> Result<String, Failures> {

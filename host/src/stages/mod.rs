@@ -2,9 +2,12 @@
 
 pub mod bench;
 pub mod choice;
+pub mod evaluator;
 pub mod front;
 pub mod fuse;
+pub mod members;
 pub mod objectives;
+pub mod program;
 pub mod study;
 pub mod test;
 pub mod trajectory;

@@ -1,122 +1,19 @@
-//! What came of a run: report.json for programs, report.md for people and papers.
+//! The report for people and papers, and the card of the fused model.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
-use bomf_plugin_api::{Kind, ModelInfo, Objective};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::config::Config;
-use crate::data::DataFacts;
-use crate::diagnostics::Failure;
-use crate::journal::file;
+use super::Report;
 use crate::memory;
-use crate::metrics::Grouped;
+use crate::metrics::{Evaluation, Grouped};
 use crate::output;
-use crate::plan::Plan;
-use crate::registry::Registry;
-use crate::stages::fuse::MethodResult;
 use crate::stages::objectives::Score;
 use crate::stages::test::TestResult;
-use crate::stages::trajectory::Trajectory;
-use crate::stages::tune::{Tuning, describe_domain};
-use crate::statistics::{Interval, spearman};
+use crate::statistics::Interval;
 use crate::timing::{Category, Spent};
 
-/// What a report is made of.
-pub struct Parts<'a> {
-    /// What was to be done.
-    pub plan: &'a Plan,
-    /// The plugins.
-    pub registry: &'a Registry,
-    /// The model.
-    pub model: &'a ModelInfo,
-    /// The hyperparameter search, if there was one.
-    pub tuning: Option<&'a Tuning>,
-    /// The training.
-    pub trajectory: &'a Trajectory,
-    /// The scores, normalised from the members.
-    pub objectives: &'a [Objective],
-    /// What each method came to.
-    pub methods: &'a [MethodResult],
-    /// The methods on the test split.
-    pub tested: &'a [TestResult],
-    /// Position of the chosen method.
-    pub chosen: usize,
-}
-
-/// Everything about a run but how long it took.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    bomf: Value,
-    config: Config,
-    threads: usize,
-    plugins: Value,
-    model: ModelInfo,
-    data: DataFacts,
-    scores: Vec<Score>,
-    space: BTreeMap<String, String>,
-    tuning: Option<Tuning>,
-    trajectory: Trajectory,
-    objectives: Vec<Objective>,
-    methods: Vec<MethodResult>,
-    test: Vec<TestResult>,
-    /// Spearman correlation of the loss (negated) with each metric over all points tried in the fusion.
-    correlation: BTreeMap<String, Option<f64>>,
-    chosen: String,
-}
-
 impl Report {
-    /// Puts the results together.
-    pub fn new(parts: Parts<'_>) -> Self {
-        let Parts {
-            plan,
-            registry,
-            model,
-            tuning,
-            trajectory,
-            objectives,
-            methods,
-            tested,
-            chosen,
-        } = parts;
-        let axes = plan.tune.iter().flat_map(|tune| &tune.axes);
-        Self {
-            bomf: json!({"version": env!("CARGO_PKG_VERSION"), "commit": env!("BOMF_COMMIT"), "target": env!("BOMF_TARGET")}),
-            config: plan.config.clone(),
-            threads: plan.threads,
-            plugins: plugins(plan, registry),
-            model: model.clone(),
-            data: plan.splits.facts.clone(),
-            scores: plan.metrics.scores().to_vec(),
-            space: axes
-                .map(|axis| (axis.parameter.name.clone(), describe_domain(axis)))
-                .collect(),
-            tuning: tuning.cloned(),
-            trajectory: trajectory.clone(),
-            objectives: objectives.to_vec(),
-            methods: methods.to_vec(),
-            test: tested.to_vec(),
-            correlation: correlation(plan.metrics.scores(), methods),
-            chosen: methods[chosen].name.clone(),
-        }
-    }
-
-    /// Writes report.json and report.md.
-    pub fn write(&self, folder: &Path, spent: &Spent) -> Result<(), Failure> {
-        let mut value = serde_json::to_value(self)
-            .map_err(|error| Failure::run("report::json", folder.display(), error.to_string()))?;
-        value["timing"] = json!({
-            "wall_seconds": spent.wall,
-            "seconds": spent.on,
-            "peak_anonymous_mib": memory::peak_anonymous_mib(),
-        });
-        file::write_json(&folder.join("report.json"), &value)?;
-        file::write(&folder.join("report.md"), self.markdown(spent).as_bytes())
-    }
-
     /// The report for people.
     pub fn markdown(&self, spent: &Spent) -> String {
         let mut text = String::new();
@@ -133,32 +30,52 @@ impl Report {
     }
 
     fn head(&self, text: &mut String) -> std::fmt::Result {
-        let [train, validation, test] = self.data.rows;
         writeln!(text, "# {}\n", self.config.name)?;
-        writeln!(
+        let (members, methods) = (self.members.len(), self.methods.len());
+        let source = self.source.as_deref().unwrap_or_default();
+        match (&self.model, &self.trajectory) {
+            (Some(model), Some(_)) => write!(
+                text,
+                "{members} members of one fine-tuning run of {source} ({:.1} M parameters, {:.1} M trained) were fused \
+                 by {methods} methods.",
+                model.parameters as f64 / 1e6,
+                model.trainable_parameters as f64 / 1e6,
+            )?,
+            (Some(model), None) => write!(
+                text,
+                "{members} checkpoints ({:.1} M parameters) were fused by {methods} methods.",
+                model.parameters as f64 / 1e6
+            )?,
+            (None, _) => write!(
+                text,
+                "{members} checkpoints were fused by {methods} methods, and evaluated by a program."
+            )?,
+        }
+        let Some(data) = &self.data else {
+            return text.write_str("\n\n");
+        };
+        let [train, validation, test] = data.rows;
+        write!(
             text,
-            "{} members of one fine-tuning run of {} ({:.1} M parameters, {:.1} M trained) were fused by {} methods. \
-             Each searched on {validation} validation examples; each result below was measured once on {test} test \
-             examples that no search saw. Training used {train} examples.\n",
-            self.trajectory.window.members.len(),
-            self.config.model.source,
-            self.model.parameters as f64 / 1e6,
-            self.model.trainable_parameters as f64 / 1e6,
-            self.methods.len(),
+            " Each searched on {validation} validation examples; each result below was measured once on {test} test \
+             examples that no search saw."
         )?;
+        if self.trajectory.is_some() {
+            write!(text, " Training used {train} examples.")?;
+        }
+        text.push_str("\n\n");
         let names = [
             "train and validation",
             "train and test",
             "validation and test",
         ];
-        for (count, name) in self
-            .data
+        for (count, name) in data
             .duplicates
             .iter()
             .zip(names)
             .filter(|(count, _)| **count > 0)
         {
-            let outcome = if self.data.dropped {
+            let outcome = if data.dropped {
                 "left out of the first"
             } else {
                 "kept"
@@ -171,65 +88,54 @@ impl Report {
         Ok(())
     }
 
-    /// Results on the test split, with what each method used.
+    /// Results on the test split, with what each method used; on the validation split where there is no test.
     fn methods_table(&self, text: &mut String) {
-        let confidence = 100.0 * self.config.test.confidence;
+        let compared = self.test.iter().any(|result| result.differences.is_some());
         let baseline = self.test.iter().find(|result| result.differences.is_none());
-        let mut header = vec!["method".to_owned()];
-        header.extend(
-            self.scores
-                .iter()
-                .map(|score| format!("{} {}", score.name, arrow(score))),
-        );
-        let compared = baseline.is_some() && self.test.len() > 1;
+        let baseline = baseline.filter(|_| compared);
         let metrics: Vec<usize> = (0..self.scores.len())
             .filter(|&i| !self.scores[i].is_loss())
             .collect();
-        if let Some(baseline) = baseline.filter(|_| compared) {
-            header.extend(
-                metrics
-                    .iter()
-                    .map(|&i| format!("{} vs {}", self.scores[i].name, baseline.name)),
-            );
+        let mut header = vec!["method".to_owned()];
+        header.extend(self.score_headers());
+        if let Some(baseline) = baseline {
+            let against = |&i: &usize| format!("{} vs {}", self.scores[i].name, baseline.name);
+            header.extend(metrics.iter().map(against));
         }
         header.push("evaluations".to_owned());
-        let rows = self.test.iter().zip(&self.methods).map(|(result, method)| {
-            let mark = if result.name == self.chosen {
-                " **(chosen)**"
-            } else {
-                ""
+        let rows = self.methods.iter().enumerate().map(|(position, method)| {
+            let mark = match method.name == self.chosen {
+                true => " **(chosen)**",
+                false => "",
             };
-            let mut row = vec![format!("{}{mark}", result.name)];
-            let values = result.evaluation.values.iter().zip(&result.intervals);
-            row.extend(values.map(|(value, interval)| with_interval(*value, interval, false)));
-            if compared {
-                row.extend(metrics.iter().map(|&i| match &result.differences {
-                    Some(differences) => with_interval(differences[i].0, &differences[i].1, true),
-                    None => String::new(),
+            let mut row = vec![format!("{}{mark}", method.name)];
+            match self.test.get(position) {
+                None => row.extend(self.values(method.chosen().evaluation.as_ref())),
+                Some(result) => row.extend(with_intervals(result)),
+            }
+            if baseline.is_some() {
+                let differences = self.test[position].differences.as_ref();
+                row.extend(metrics.iter().map(|&i| {
+                    differences.map_or_else(String::new, |differences| {
+                        with_interval(differences[i].0, &differences[i].1, true)
+                    })
                 }));
             }
-            let cached = method.cache_hits();
             row.push(format!(
-                "{} of {} ({cached} known)",
+                "{} of {} ({} known)",
                 method.trials.len(),
-                method.ceiling
+                method.ceiling,
+                method.cache_hits()
             ));
             row
         });
         let rows: Vec<Vec<String>> = rows.collect();
-        text.push_str("## Test results\n\n");
+        text.push_str(match self.test.is_empty() {
+            true => "## Validation results\n\n",
+            false => "## Test results\n\n",
+        });
         table(text, &header, &rows);
-        let _ = writeln!(
-            text,
-            "\nIn brackets: {confidence:.0} % bootstrap intervals over the test examples ({} resamples), paired where two \
-             methods are compared. The chosen method is the best on the validation split.{}\n",
-            self.config.test.resamples,
-            match self.test.first().map_or(0, |result| result.redrawn) {
-                0 => String::new(),
-                count =>
-                    format!(" {count} resamples on which a metric is not defined were drawn again."),
-            }
-        );
+        let _ = writeln!(text, "\n{}\n", self.methods_note());
         let known: Vec<String> = self
             .correlation
             .iter()
@@ -242,6 +148,38 @@ impl Report {
                 known.join(", ")
             );
         }
+    }
+
+    /// What the numbers of the methods' table are.
+    fn methods_note(&self) -> String {
+        let Some(first) = self.test.first() else {
+            return "These numbers are those that the search looked at: the program was not told of a test split (`{split}`). \
+                    They flatter every method that searched."
+                .to_owned();
+        };
+        if first.intervals.is_none() {
+            return "The chosen method is the best on the validation split. The program gives scores alone, which have no \
+                    intervals."
+                .to_owned();
+        }
+        let redrawn = match first.redrawn {
+            0 => String::new(),
+            count => {
+                format!(" {count} resamples on which a metric is not defined were drawn again.")
+            }
+        };
+        format!(
+            "In brackets: {:.0} % bootstrap intervals over the test examples ({} resamples), paired where two methods are \
+             compared. The chosen method is the best on the validation split.{redrawn}",
+            100.0 * self.config.test.confidence,
+            self.config.test.resamples,
+        )
+    }
+
+    fn score_headers(&self) -> impl Iterator<Item = String> + '_ {
+        self.scores
+            .iter()
+            .map(|score| format!("{} {}", score.name, arrow(score)))
     }
 
     /// The first score of every metric with groups, group by group, for every method.
@@ -324,7 +262,7 @@ impl Report {
             };
             let mut row = vec![format!("{}{mark}{stopped}", index + 1)];
             row.extend(names.iter().map(|name| short(&trial.point[*name])));
-            row.extend(self.values(trial.evaluation.as_ref().map(|e| e.values.as_slice())));
+            row.extend(self.values(trial.evaluation.as_ref()));
             row
         });
         let rows: Vec<Vec<String>> = rows.collect();
@@ -332,21 +270,28 @@ impl Report {
         text.push('\n');
     }
 
-    fn values(&self, values: Option<&[f64]>) -> Vec<String> {
-        match values {
-            Some(values) => values.iter().map(|value| format!("{value:.4}")).collect(),
+    fn values(&self, evaluation: Option<&Evaluation>) -> Vec<String> {
+        match evaluation {
+            Some(evaluation) => evaluation
+                .values
+                .iter()
+                .map(|value| format!("{value:.4}"))
+                .collect(),
             None => vec!["failed".to_owned(); self.scores.len()],
         }
     }
 
     fn trajectory_table(&self, text: &mut String) {
-        let window = &self.trajectory.window;
+        let Some(trajectory) = &self.trajectory else {
+            return self.members_table(text);
+        };
+        let window = &trajectory.window;
         let _ = writeln!(
             text,
             "## Trajectory\n\nOne training of {} steps, {} checkpoints evaluated on the validation split. Best step B* = {}; \
              members from step {} to {}{}.\n",
-            self.trajectory.total_steps,
-            self.trajectory.checkpoints.len(),
+            trajectory.total_steps,
+            trajectory.checkpoints.len(),
             window.best,
             window.first,
             window.last,
@@ -359,7 +304,7 @@ impl Report {
         let mut header = vec!["step".to_owned(), "training loss".to_owned()];
         header.extend(self.scores.iter().map(|score| score.name.clone()));
         header.push("member".to_owned());
-        let rows = self.trajectory.checkpoints.iter().map(|checkpoint| {
+        let rows = trajectory.checkpoints.iter().map(|checkpoint| {
             let mark = if checkpoint.step == window.best {
                 " **(B\\*)**"
             } else {
@@ -369,7 +314,7 @@ impl Report {
                 format!("{}{mark}", checkpoint.step),
                 format!("{:.4}", checkpoint.training_loss),
             ];
-            row.extend(self.values(Some(&checkpoint.evaluation.values)));
+            row.extend(self.values(Some(&checkpoint.evaluation)));
             row.push(
                 if window.members.contains(&checkpoint.step) {
                     "yes"
@@ -378,6 +323,24 @@ impl Report {
                 }
                 .to_owned(),
             );
+            row
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        table(text, &header, &rows);
+        text.push('\n');
+    }
+
+    /// Checkpoints that were there already.
+    fn members_table(&self, text: &mut String) {
+        text.push_str("## Members (validation split)\n\n");
+        let mut header = vec!["member".to_owned()];
+        header.extend(self.score_headers());
+        header.push("path".to_owned());
+        let rows = self.members.iter().map(|member| {
+            let mut row = vec![member.name.clone()];
+            row.extend(self.values(Some(&member.evaluation)));
+            let path = member.path.as_deref().unwrap_or_else(|| "".as_ref());
+            row.push(format!("`{}`", path.display()).replace('|', "\\|"));
             row
         });
         let rows: Vec<Vec<String>> = rows.collect();
@@ -398,7 +361,7 @@ impl Report {
         let rows = self.methods.iter().map(|method| {
             let chosen = method.chosen();
             let mut row = vec![method.name.clone()];
-            row.extend(self.values(chosen.evaluation.as_ref().map(|e| e.values.as_slice())));
+            row.extend(self.values(chosen.evaluation.as_ref()));
             if constrained {
                 row.push(match method.broken.is_empty() {
                     true => "hold".to_owned(),
@@ -458,14 +421,27 @@ impl Report {
             )?;
         }
         let folder = output::folder(&self.chosen);
+        let folder = folder.display();
+        write!(
+            text,
+            "\n## The fused model\n\n`{folder}` holds the model of `{}`",
+            self.chosen
+        )?;
+        match self.model {
+            Some(_) => write!(
+                text,
+                "; `transformers` loads it:\n\n```python\nfrom transformers import AutoModelForSequenceClassification, \
+                 AutoTokenizer\n\nmodel = AutoModelForSequenceClassification.from_pretrained(\"{folder}\")\n\
+                 tokenizer = AutoTokenizer.from_pretrained(\"{folder}\")\n```\n\n",
+            )?,
+            None => write!(
+                text,
+                "; `bomf fuse --replay {folder}/fusion.json --out DIR` makes it again.\n\n",
+            )?,
+        }
         writeln!(
             text,
-            "\n## The fused model\n\n`{0}` holds the model of `{1}`; `transformers` loads it:\n\n```python\nfrom transformers import \
-             AutoModelForSequenceClassification, AutoTokenizer\n\nmodel = AutoModelForSequenceClassification.from_pretrained(\"{0}\")\n\
-             tokenizer = AutoTokenizer.from_pretrained(\"{0}\")\n```\n\nMade with bomf {2} (commit {3}), seed {4}. \
-             `config.yaml` in this folder repeats the run.",
-            folder.display(),
-            self.chosen,
+            "Made with bomf {} (commit {}), seed {}. `config.yaml` in this folder repeats the run.",
             self.bomf["version"].as_str().unwrap_or("unknown"),
             self.bomf["commit"].as_str().unwrap_or("unknown"),
             self.config.seed,
@@ -474,82 +450,28 @@ impl Report {
 
     /// The card of the fused model: README.md with front matter as model hubs read it.
     pub fn card(&self) -> String {
-        let mut text = format!(
-            "---\nbase_model: {}\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- model-fusion\n- bomf\n---\n\n",
-            self.config.model.source
-        );
+        let mut text = "---\n".to_owned();
+        if let (Some(source), Some(_)) = (&self.source, &self.trajectory) {
+            let _ = writeln!(text, "base_model: {source}");
+        }
+        if self.model.is_some() {
+            text.push_str("library_name: transformers\npipeline_tag: text-classification\n");
+        }
+        let origin = match self.trajectory {
+            Some(_) => "checkpoints of one fine-tuning run",
+            None => "checkpoints",
+        };
         let _ = writeln!(
             text,
-            "# {}: fused by `{}`\n\nA weighted average of {} checkpoints of one fine-tuning run; `fusion.json` has the \
-             coefficients and the digest of each.\n",
+            "tags:\n- model-fusion\n- bomf\n---\n\n# {}: fused by `{}`\n\nA weighted average of {} {origin}; `fusion.json` \
+             has the coefficients and the digest of each.\n",
             self.config.name,
             self.chosen,
-            self.trajectory.window.members.len(),
+            self.members.len(),
         );
         self.methods_table(&mut text);
         text
     }
-}
-
-/// The plugins that a plan uses: name, version, digest.
-pub fn plugins(plan: &Plan, registry: &Registry) -> Value {
-    let config = &plan.config;
-    let mut used = vec![
-        (Kind::Model, &config.model.plugin),
-        (Kind::Fuser, &config.fuse.fuser.plugin),
-    ];
-    used.extend(
-        config
-            .metrics
-            .iter()
-            .filter_map(|metric| Some((Kind::Metric, &metric.as_use()?.plugin))),
-    );
-    used.extend(
-        config
-            .fuse
-            .methods
-            .iter()
-            .map(|method| (Kind::Optimizer, &method.plugin)),
-    );
-    used.extend(
-        config
-            .tune
-            .iter()
-            .map(|tune| (Kind::Optimizer, &tune.optimizer.plugin)),
-    );
-    let found = used
-        .into_iter()
-        .filter_map(|(kind, name)| registry.find(kind, name));
-    let plugins: BTreeMap<&str, Value> = found
-        .map(|(plugin, _)| {
-            (
-                plugin.name(),
-                json!({"version": plugin.manifest.version, "digest": plugin.manifest.digest}),
-            )
-        })
-        .collect();
-    json!(plugins)
-}
-
-fn correlation(scores: &[Score], methods: &[MethodResult]) -> BTreeMap<String, Option<f64>> {
-    let tried = methods
-        .iter()
-        .flat_map(|method| &method.trials)
-        .filter(|trial| !trial.cached || trial.coefficients.contains(&1.0));
-    let mut points: Vec<&Vec<f64>> = tried
-        .filter_map(|trial| Some(&trial.evaluation.as_ref()?.values))
-        .collect();
-    points.dedup();
-    let column = |index: usize| -> Vec<f64> {
-        points
-            .iter()
-            .map(|values| scores[index].range_scaled(values[index]))
-            .collect()
-    };
-    let loss = column(0);
-    let metrics = (1..scores.len())
-        .map(|index| (scores[index].name.clone(), spearman(&loss, &column(index))));
-    metrics.collect()
 }
 
 fn arrow(score: &Score) -> &'static str {
@@ -557,6 +479,16 @@ fn arrow(score: &Score) -> &'static str {
         bomf_plugin_api::Direction::Maximize => "↑",
         bomf_plugin_api::Direction::Minimize => "↓",
     }
+}
+
+/// The scores of a test, each with its interval where there is one.
+fn with_intervals(result: &TestResult) -> Vec<String> {
+    let values = result.evaluation.values.iter().enumerate();
+    let shown = values.map(|(i, &value)| match &result.intervals {
+        Some(intervals) => with_interval(value, &intervals[i], false),
+        None => format!("{value:.4}"),
+    });
+    shown.collect()
 }
 
 fn with_interval(value: f64, interval: &Interval, sign: bool) -> String {
