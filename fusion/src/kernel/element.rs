@@ -82,9 +82,9 @@ pub trait Element<S, const L: usize> {
     /// One element in memory, little-endian.
     type Stored: Pod;
     /// The numbers behind elements.
-    fn read<H: Halves>(stored: [Self::Stored; L]) -> [S; L];
+    fn read<M: Machine>(stored: [Self::Stored; L]) -> [S; L];
     /// Elements, rounded to nearest even.
-    fn write<H: Halves>(values: [S; L]) -> [Self::Stored; L];
+    fn write<M: Machine>(values: [S; L]) -> [Self::Stored; L];
 }
 
 /// Halves that are converted together.
@@ -103,12 +103,12 @@ impl<S: Sum + FromF32> Element<S, 1> for F32 {
     type Stored = Unaligned<u32>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u32>; 1]) -> [S; 1] {
+    fn read<M: Machine>([stored]: [Unaligned<u32>; 1]) -> [S; 1] {
         [S::from_f32(f32::from_bits(u32::from_le(stored.0)))]
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u32>; 1] {
+    fn write<M: Machine>([value]: [S; 1]) -> [Unaligned<u32>; 1] {
         [Unaligned(value.to_f32().to_bits().to_le())]
     }
 }
@@ -117,14 +117,14 @@ impl<S: Sum + FromF32> Element<S, 1> for Bf16 {
     type Stored = Unaligned<u16>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u16>; 1]) -> [S; 1] {
+    fn read<M: Machine>([stored]: [Unaligned<u16>; 1]) -> [S; 1] {
         [S::from_f32(f32::from_bits(
             u32::from(u16::from_le(stored.0)) << 16,
         ))]
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u16>; 1] {
+    fn write<M: Machine>([value]: [S; 1]) -> [Unaligned<u16>; 1] {
         [Unaligned(f32_to_bf16(value.to_f32()).to_le())]
     }
 }
@@ -133,13 +133,13 @@ impl<S: Sum + FromF32> Element<S, HALVES> for F16 {
     type Stored = Unaligned<u16>;
 
     #[inline(always)]
-    fn read<H: Halves>(stored: [Unaligned<u16>; HALVES]) -> [S; HALVES] {
-        H::to_f32(stored.map(|stored| u16::from_le(stored.0))).map(S::from_f32)
+    fn read<M: Machine>(stored: [Unaligned<u16>; HALVES]) -> [S; HALVES] {
+        M::to_f32(stored.map(|stored| u16::from_le(stored.0))).map(S::from_f32)
     }
 
     #[inline(always)]
-    fn write<H: Halves>(values: [S; HALVES]) -> [Unaligned<u16>; HALVES] {
-        H::from_f32(values.map(Sum::to_f32)).map(|half| Unaligned(half.to_le()))
+    fn write<M: Machine>(values: [S; HALVES]) -> [Unaligned<u16>; HALVES] {
+        M::from_f32(values.map(Sum::to_f32)).map(|half| Unaligned(half.to_le()))
     }
 }
 
@@ -147,28 +147,30 @@ impl<S: Sum> Element<S, 1> for F64 {
     type Stored = Unaligned<u64>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u64>; 1]) -> [S; 1] {
+    fn read<M: Machine>([stored]: [Unaligned<u64>; 1]) -> [S; 1] {
         [S::from_f64(f64::from_bits(u64::from_le(stored.0)))]
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u64>; 1] {
+    fn write<M: Machine>([value]: [S; 1]) -> [Unaligned<u64>; 1] {
         [Unaligned(value.to_f64().to_bits().to_le())]
     }
 }
 
-/// How binary16 is read and written; all ways give the same bits.
-pub trait Halves {
-    /// Exactly.
+/// What some machines have instructions for.
+pub trait Machine {
+    /// Reads binary16, exactly.
     fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES];
-    /// Rounded to nearest even.
+    /// Writes binary16, rounded to nearest even.
     fn from_f32(values: [f32; HALVES]) -> [u16; HALVES];
+    /// `a * b + c`, rounded once where the machine can do that as fast, else twice.
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64;
 }
 
-/// By integer arithmetic, on any machine.
+/// Any machine.
 pub struct Portable;
 
-impl Halves for Portable {
+impl Machine for Portable {
     #[inline(always)]
     fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
         halves.map(f16_to_f32)
@@ -178,15 +180,20 @@ impl Halves for Portable {
     fn from_f32(values: [f32; HALVES]) -> [u16; HALVES] {
         values.map(f32_to_f16)
     }
+
+    #[inline(always)]
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
+        a * b + c
+    }
 }
 
-/// By the instructions of F16C. Only code that runs after F16C was found may use it.
+/// x86-64 with F16C and FMA. Only code that runs after they were found may use it.
 #[cfg(target_arch = "x86_64")]
-pub struct F16c;
+pub struct X86;
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of F16C, on arrays of their size")]
-impl Halves for F16c {
+impl Machine for X86 {
     #[inline(always)]
     fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
         use std::arch::x86_64::{__m128i, __m256, _mm256_cvtph_ps};
@@ -209,6 +216,11 @@ impl Halves for F16c {
                 _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high),
             ])
         }
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
+        a.mul_add(b, c)
     }
 }
 
