@@ -23,9 +23,9 @@
 
 mod align;
 mod meteor;
-mod synonyms;
 mod treebank;
 mod wordnet;
+mod words;
 
 pub use meteor::{Meteor, MeteorOptions, Tokenizer};
 pub use wordnet::WordNet;

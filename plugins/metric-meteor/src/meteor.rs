@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use text::{Pairs, References};
 
 use crate::align::Alignment;
-use crate::synonyms::Words;
-use crate::treebank::{Treebank, is_space};
+use crate::treebank::{self, Treebank, is_space};
 use crate::wordnet::{self, WordNet};
+use crate::words::{Word, Words};
 
 /// Words aligned by form, stem and synonyms; few long runs are better than many short ones.
 pub struct Meteor {
@@ -124,20 +124,13 @@ impl Metric for Meteor {
     }
 }
 
-/// A text's words and their stems, as numbers.
-#[derive(Debug, Default)]
-struct Tokens {
-    words: Vec<u32>,
-    stems: Vec<u32>,
-}
-
 /// Scores examples one after the other; keeps its buffers.
 struct Scorer<'m> {
     meteor: &'m Meteor,
     words: Words<'m>,
     treebank: Treebank,
-    predicted: Tokens,
-    reference: Tokens,
+    predicted: Vec<Word>,
+    reference: Vec<Word>,
     alignment: Alignment,
 }
 
@@ -147,8 +140,8 @@ impl<'m> Scorer<'m> {
             meteor,
             words: Words::new(&meteor.wordnet),
             treebank: Treebank::default(),
-            predicted: Tokens::default(),
-            reference: Tokens::default(),
+            predicted: Vec::new(),
+            reference: Vec::new(),
             alignment: Alignment::default(),
         }
     }
@@ -156,40 +149,35 @@ impl<'m> Scorer<'m> {
     /// The score of the best reference.
     fn score(&mut self, predicted: &str, references: References<'_>) -> f64 {
         self.words.begin_example();
-        let mut tokens = std::mem::take(&mut self.predicted);
-        self.read(predicted, &mut tokens);
-        self.predicted = tokens;
+        let mut words = std::mem::take(&mut self.predicted);
+        self.read(predicted, &mut words);
+        self.predicted = words;
         let mut best = 0.0_f64;
         for reference in references.iter() {
-            let mut tokens = std::mem::take(&mut self.reference);
-            self.read(reference, &mut tokens);
-            self.reference = tokens;
+            let mut words = std::mem::take(&mut self.reference);
+            self.read(reference, &mut words);
+            self.reference = words;
             best = best.max(self.compare());
         }
         best
     }
 
-    fn read(&mut self, text: &str, tokens: &mut Tokens) {
-        tokens.words.clear();
-        tokens.stems.clear();
-        let words = &mut self.words;
-        let push = |word: &str| {
-            let is_lower = word
-                .bytes()
-                .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-            let (word, stem) = match is_lower {
-                true => words.number(word),
-                false => words.number(&word.to_lowercase()),
-            };
-            tokens.words.push(word);
-            tokens.stems.push(stem);
-        };
+    fn read(&mut self, text: &str, found: &mut Vec<Word>) {
+        found.clear();
+        let Self {
+            words, treebank, ..
+        } = self;
         match self.meteor.options.tokenizer {
-            Tokenizer::Treebank => self.treebank.words(text, push),
+            Tokenizer::Treebank => treebank::parts(text, |part, is_last| {
+                let split = |word: &mut dyn FnMut(&str)| treebank.words(part, is_last, word);
+                found.extend_from_slice(words.of_part(part, is_last, split));
+            }),
             Tokenizer::Whitespace => text
                 .split(is_space)
                 .filter(|word| !word.is_empty())
-                .for_each(push),
+                .for_each(|part| {
+                    found.extend_from_slice(words.of_part(part, false, |word| word(part)));
+                }),
         }
     }
 
@@ -203,32 +191,28 @@ impl<'m> Scorer<'m> {
             alignment,
             ..
         } = self;
-        alignment.begin(predicted.words.len(), reference.words.len());
-        for (predicted, reference) in [
-            (&predicted.words, &reference.words),
-            (&predicted.stems, &reference.stems),
-        ] {
-            let keys = |word: usize| std::slice::from_ref(&predicted[word]);
+        alignment.begin(predicted.len(), reference.len());
+        let forms = &mut words.forms;
+        let keys: [fn(&Word) -> &u32; 2] = [|word| &word.form, |word| &word.stem];
+        for key in keys {
             alignment.stage(
-                reference.iter().map(|word| Some(*word)),
-                words.bound(),
-                keys,
+                reference.iter().map(|word| Some(*key(word))),
+                forms.bound(),
+                |word| std::slice::from_ref(key(&predicted[word])),
             );
         }
         for word in alignment.free() {
-            words.look_up(predicted.stems[word]);
+            forms.look_up(predicted[word].stem);
         }
-        let names = reference.stems.iter().map(|stem| words.name(*stem));
-        alignment.stage(names, meteor.wordnet.names(), |word| {
-            words.synonyms(predicted.stems[word])
-        });
+        alignment.stage(
+            reference.iter().map(|word| word.name),
+            meteor.wordnet.names(),
+            |word| forms.synonyms(predicted[word].stem),
+        );
         let (matches, chunks) = alignment.matches_and_chunks();
-        meteor.options.value(
-            matches,
-            chunks,
-            predicted.words.len(),
-            reference.words.len(),
-        )
+        meteor
+            .options
+            .value(matches, chunks, predicted.len(), reference.len())
     }
 }
 
