@@ -8,7 +8,7 @@ import tempfile
 import time
 
 TOLERANCE = 1e-9
-# Scoring a text more than this many seconds is more than a comparison waits for: it takes as many pairs as fit.
+# The tool gets as many pairs as it scores in this time.
 SECONDS = 60.0
 ROOT, BOMF = os.environ["BOMF_ROOT"], os.environ["BOMF_BIN"]
 
