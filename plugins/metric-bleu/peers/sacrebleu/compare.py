@@ -60,11 +60,13 @@ def parts(signature):
 
 def by_evaluate(predictions, references, smooth, max_order):
     """`bleu` of evaluate: sacrebleu's tokens and counts, but its own smoothing, and the shortest reference's length."""
-    metric = BLEU(tokenize="13a", smooth_method="none", max_ngram_order=max_order, force=True)
-    score = metric.corpus_score(predictions, streams(references))
+    # Tokenized first: sacrebleu itself cuts white space off the end before, evaluate does not.
+    tokenize = BLEU(tokenize="13a").tokenizer
+    predictions, references = [tokenize(text) for text in predictions], [[tokenize(text) for text in row] for row in references]
+    score = BLEU(tokenize="none", smooth_method="none", max_ngram_order=max_order, force=True).corpus_score(predictions, streams(references))
     add = 1 if smooth else 0
-    precisions = [(n + add) / (all + add) if all + add else 0.0 for n, all in zip(score.counts, score.totals)]
-    length = sum(min(len(metric.tokenizer(text).split()) for text in row) for row in references)
+    precisions = [(n + add) / (of + add) if of + add else 0.0 for n, of in zip(score.counts, score.totals)]
+    length = sum(min(len(text.split()) for text in row) for row in references)
     penalty = 1.0 if score.sys_len > length else math.exp(1 - length / score.sys_len)
     mean = math.exp(sum(map(math.log, precisions)) / max_order) if min(precisions) > 0 else 0.0
     names = {"bleu": mean * penalty, "brevity_penalty": penalty, "length_ratio": score.sys_len / length}
