@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -100,8 +101,8 @@ def peak_bytes(case, table):
         file.flush()
         entry = json.dumps({"use": case["metric"], **case["options"]})
         command = [BOMF, "score", entry, "--examples", file.name, "--threads", "1", "--plugins", os.environ["BOMF_PLUGINS_DIR"]]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status != 0:
-            raise SystemExit(f"{' '.join(command)} ended with {status}")
-        return usage.ru_maxrss * 1024
+        # A process begins with the peak of the one that starts it: a small one stands between.
+        starter = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+        starter += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        output = subprocess.run([sys.executable, "-c", starter, *command], check=True, stdout=subprocess.PIPE, text=True)
+        return int(output.stdout) * 1024

@@ -86,6 +86,7 @@ fn desk(server: &Server) -> TempDir {
 
 fn call(folder: &Path, out: &str, more: &[&str]) -> Bomf {
     let ours = bomf_tests::plugins();
+    let ours = ours.to_str().unwrap();
     let fixed = [
         "run",
         "run.yaml",
@@ -94,13 +95,9 @@ fn call(folder: &Path, out: &str, more: &[&str]) -> Bomf {
         "--plugins",
         "plugins",
         "--plugins",
+        ours,
     ];
-    let all = fixed
-        .iter()
-        .chain([&ours.to_str().unwrap()])
-        .chain(more)
-        .copied();
-    Bomf::new(folder, all.collect::<Vec<_>>())
+    Bomf::new(folder, fixed.iter().chain(more))
 }
 
 /// The model's answer depends on the question alone.

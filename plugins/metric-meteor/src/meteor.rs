@@ -11,14 +11,18 @@ use serde::{Deserialize, Serialize};
 use text::{Pairs, References};
 
 use crate::align::Alignment;
+use crate::assets;
+use crate::punkt::Punkt;
 use crate::treebank::{self, Treebank, is_space};
-use crate::wordnet::{self, WordNet};
+use crate::wordnet::WordNet;
 use crate::words::{Word, Words};
 
 /// Words aligned by form, stem and synonyms; few long runs are better than many short ones.
 pub struct Meteor {
     options: MeteorOptions,
     wordnet: WordNet,
+    /// For `tokenizer: punkt`.
+    punkt: Option<Punkt>,
     threads: usize,
 }
 
@@ -36,11 +40,15 @@ pub struct MeteorOptions {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
     /// What a word is. `treebank`: as nltk's `word_tokenize(text, preserve_line=True)`, which sets punctuation and clitics
-    /// apart. `whitespace`: what stands between spaces, as for texts that are tokenized already.
+    /// apart. `punkt`: as nltk's `word_tokenize(text)`, which finds sentences first, so that the period of each is a word:
+    /// this is evaluate's METEOR. `whitespace`: what stands between spaces, as for texts that are tokenized already.
     pub tokenizer: Tokenizer,
     /// The folder of WordNet's database files. By default what WNSEARCHDIR names, what `bomf assets fetch wordnet` has
     /// fetched, or /usr/share/wordnet.
     pub wordnet: Option<PathBuf>,
+    /// The folder of Punkt's English model, for `tokenizer: punkt`. By default what `bomf assets fetch punkt` has fetched, or
+    /// tokenizers/punkt_tab/english where nltk keeps its data.
+    pub punkt: Option<PathBuf>,
 }
 
 impl Default for MeteorOptions {
@@ -51,6 +59,7 @@ impl Default for MeteorOptions {
             gamma: 0.5,
             tokenizer: Tokenizer::Treebank,
             wordnet: None,
+            punkt: None,
         }
     }
 }
@@ -62,6 +71,8 @@ pub enum Tokenizer {
     /// nltk's word tokenizer, on the text as a whole.
     #[default]
     Treebank,
+    /// nltk's word tokenizer, sentence by sentence.
+    Punkt,
     /// What stands between spaces.
     Whitespace,
 }
@@ -90,11 +101,19 @@ impl Component for Meteor {
                 )));
             }
         }
-        let folder = wordnet::find(options.wordnet.as_deref(), context.cache.as_deref())?;
-        let wordnet = WordNet::open(&folder)?;
+        let cache = context.cache.as_deref();
+        let wordnet = WordNet::open(&assets::wordnet(options.wordnet.as_deref(), cache)?)?;
+        let punkt = match options.tokenizer {
+            Tokenizer::Punkt => Some(Punkt::open(&assets::punkt(
+                options.punkt.as_deref(),
+                cache,
+            )?)?),
+            _ => None,
+        };
         Ok(Self {
             options,
             wordnet,
+            punkt,
             threads: context.threads,
         })
     }
@@ -110,9 +129,11 @@ impl Metric for Meteor {
             gamma,
             tokenizer,
             wordnet: _,
+            punkt: _,
         } = &self.options;
         let tokenizer = match tokenizer {
             Tokenizer::Treebank => "treebank",
+            Tokenizer::Punkt => "punkt",
             Tokenizer::Whitespace => "whitespace",
         };
         let signature = format!(
@@ -167,17 +188,21 @@ impl<'m> Scorer<'m> {
         let Self {
             words, treebank, ..
         } = self;
-        match self.meteor.options.tokenizer {
-            Tokenizer::Treebank => treebank::parts(text, |part, is_last| {
+        if self.meteor.options.tokenizer == Tokenizer::Whitespace {
+            for part in text.split(is_space).filter(|word| !word.is_empty()) {
+                found.extend_from_slice(words.of_part(part, false, |word| word(part)));
+            }
+            return;
+        }
+        let sentence = |text| {
+            treebank::parts(text, |part, is_last| {
                 let split = |word: &mut dyn FnMut(&str)| treebank.words(part, is_last, word);
                 found.extend_from_slice(words.of_part(part, is_last, split));
-            }),
-            Tokenizer::Whitespace => text
-                .split(is_space)
-                .filter(|word| !word.is_empty())
-                .for_each(|part| {
-                    found.extend_from_slice(words.of_part(part, false, |word| word(part)));
-                }),
+            });
+        };
+        match &self.meteor.punkt {
+            Some(punkt) => punkt.sentences(text, sentence),
+            None => [text].into_iter().for_each(sentence),
         }
     }
 

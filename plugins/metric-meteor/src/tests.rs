@@ -8,7 +8,7 @@ use bomf_plugin_api::{Context, Kind, PluginError, Result, Scores, Table, column}
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{WordNet, wordnet};
+use crate::{WordNet, assets};
 
 /// As close as the reference tool has to be met; sums of a few hundred f64 stay far below.
 const PARITY: f64 = 1e-9;
@@ -103,7 +103,7 @@ fn every_number_is_that_of_nltk_with_a_database_of_a_few_words() {
 /// With WordNet itself, where it is there: `REQUIRE_WORDNET=1` makes its absence a failure.
 #[test]
 fn every_number_is_that_of_nltk_with_wordnet() {
-    match wordnet::find(None, None) {
+    match assets::wordnet(None, None) {
         Ok(folder) => {
             assert_eq!(WordNet::open(&folder).unwrap().version(), "3.0");
             compare("whole", &folder);

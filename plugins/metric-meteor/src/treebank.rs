@@ -422,7 +422,7 @@ pub fn is_space(character: char) -> bool {
 }
 
 /// A `\w` of the module `regex`, which nltk uses: Unicode's definition (UTS #18), marks included.
-fn is_word(character: char) -> bool {
+pub fn is_word(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_alphanumeric() || character == '_';
     }
@@ -468,7 +468,7 @@ const ZEROS: [u32; 77] = [
 ];
 
 /// A `\d` of the module `regex`.
-fn is_digit(character: char) -> bool {
+pub fn is_digit(character: char) -> bool {
     let code = u32::from(character);
     let after = ZEROS.partition_point(|zero| *zero <= code);
     after > 0 && code - ZEROS[after - 1] < 10

@@ -17,21 +17,26 @@ PARTS = ["noun", "verb", "adj", "adv"]
 ODD = ["é", "İ", "안녕", "😀", "...", "it's", "don't", "cannot", '"quoted"', "'tis", "3.5", "1,000", "\n", "\t", "שלום", "x_y", "", "--", "(so)", "U.S.", "gonna"]
 
 
-def wordnet():
-    """The asset's folder, and the same files with nltk's line ends where nltk looks for them, beside three that it wants to see."""
-    subprocess.run([cases.BOMF, "assets", "fetch", "wordnet"], check=True, stdout=subprocess.DEVNULL)
-    folder = subprocess.run([cases.BOMF, "assets", "path", "wordnet"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    nltk_data = tempfile.mkdtemp()
-    copy = os.path.join(nltk_data, "corpora", "wordnet")
+def asset(name):
+    """The asset's folder; fetched if it is not there."""
+    subprocess.run([cases.BOMF, "assets", "fetch", name], check=True, stdout=subprocess.DEVNULL)
+    return subprocess.run([cases.BOMF, "assets", "path", name], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def nltk_data(wordnet, punkt):
+    """The same files where nltk looks for them, with its line ends, beside three that it wants to see."""
+    folder = tempfile.mkdtemp()
+    shutil.copytree(punkt, os.path.join(folder, "tokenizers", "punkt_tab", "english"))
+    copy = os.path.join(folder, "corpora", "wordnet")
     os.makedirs(copy)
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as file, open(os.path.join(copy, name), "wb") as out:
+    for name in os.listdir(wordnet):
+        with open(os.path.join(wordnet, name), "rb") as file, open(os.path.join(copy, name), "wb") as out:
             out.write(file.read().replace(b"\r", b""))
     for name, lines in {"lexnames": (f"{i:02d}\tfile{i}\t1\n" for i in range(45)), "index.sense": [], "cntlist.rev": []}.items():
         with open(os.path.join(copy, name), "w") as out:
             out.writelines(lines)
-    nltk.data.path[:] = [nltk_data]
-    return folder, nltk_data
+    nltk.data.path[:] = [folder]
+    return folder
 
 
 def examples(count, draw, folder):
@@ -78,7 +83,8 @@ def examples(count, draw, folder):
 
 def main():
     arguments = cases.arguments(__doc__, 8000)
-    folder, nltk_data = wordnet()
+    folder, punkt = asset("wordnet"), asset("punkt")
+    data = nltk_data(folder, punkt)
     from nltk.corpus import wordnet as database
     from nltk.tokenize import word_tokenize
     from nltk.translate.meteor_score import meteor_score
@@ -87,13 +93,13 @@ def main():
     predictions, references = zip(*examples(max(arguments.examples, arguments.pairs), random.Random(arguments.seed), folder))
     timed = cases.columns(predictions, [row[:1] for row in references])
     few = cases.columns(predictions[: arguments.examples], references[: arguments.examples])
-    tokenizers = {"treebank": lambda text: word_tokenize(text, preserve_line=True), "whitespace": str.split}
+    tokenizers = {"treebank": lambda text: word_tokenize(text, preserve_line=True), "punkt": word_tokenize, "whitespace": str.split}
     for name, tokenize in tokenizers.items():
 
         def score(prediction, texts):
             return meteor_score([tokenize(text) for text in texts], tokenize(prediction))
 
-        case = {"metric": "meteor", "options": {"wordnet": folder, "tokenizer": name}}
+        case = {"metric": "meteor", "options": {"wordnet": folder, "punkt": punkt, "tokenizer": name}}
         [found] = cases.ours("metric-meteor", [{**case, "columns": few, "threads": 2}])
         for value, prediction, texts in zip(found["per_example"]["meteor"], *few.values(), strict=True):
             cases.expect(value, score(prediction, texts), f"METEOR, {name}", [prediction, texts])
@@ -110,7 +116,7 @@ def main():
         if arguments.pairs:
             case["columns"] = timed
             cases.speed(f"METEOR, {name}", "metric-meteor", case, "nltk", theirs)
-    shutil.rmtree(nltk_data)
+    shutil.rmtree(data)
 
 
 if __name__ == "__main__":
