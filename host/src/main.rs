@@ -7,6 +7,7 @@ mod data;
 mod diagnostics;
 mod estimate;
 mod journal;
+mod mapped;
 mod memory;
 mod metrics;
 mod optimize;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     };
     let progress = Progress::new(style);
     cli::listen(&progress, style, cli.verbose);
+    mapped::explain_cut_files();
     match dispatch(&cli, &progress) {
         Ok(result) => print(&result),
         Err(failures) => {

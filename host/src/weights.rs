@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use bomf_plugin_api::{ByteOwner, Dtype, SharedBytes, Tensor, TensorSpec};
 use fusion::Checkpoint;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::diagnostics::Failure;
 use crate::journal::file::NOTE;
 
-struct Mapped(Mmap);
+struct Mapped(Arc<Mmap>);
 
 impl ByteOwner for Mapped {
     fn bytes(&self) -> &[u8] {
@@ -132,10 +133,11 @@ pub fn of_checkpoint(
         Failure::input("weights::mismatch", &place, what)
             .hint("all members have to be weights of the model that the configuration names")
     };
-    let files = checkpoint.files.iter().map(|file| map(&file.path));
-    let files: Vec<SharedBytes> = files
-        .collect::<std::io::Result<_>>()
-        .map_err(|error| fault(error.to_string()))?;
+    let files = checkpoint.files.iter().map(|file| {
+        let map = Arc::clone(file.map()?);
+        Some(SharedBytes::new(Mapped(map)))
+    });
+    let files: Vec<Option<SharedBytes>> = files.collect();
     let mut scratch = Vec::new();
     let tensors = specs.iter().map(|spec| {
         let name = &spec.name;
@@ -158,8 +160,8 @@ pub fn of_checkpoint(
         };
         let bytes = found.elements() * found.dtype.size();
         let start = usize::try_from(found.offset).map_err(|error| fault(error.to_string()))?;
-        let data = match found.layout {
-            Layout::Plain => files[found.file]
+        let data = match (&found.layout, &files[found.file]) {
+            (Layout::Plain, Some(file)) => file
                 .slice(start..start + bytes)
                 .map_err(|error| fault(error.message))?,
             _ => {
@@ -177,10 +179,9 @@ pub fn of_checkpoint(
 fn map(path: &Path) -> std::io::Result<SharedBytes> {
     let file = File::open(path)?;
     // SAFETY: the bytes are only ever numbers, and no invariant of ours depends on them. Files of the run folder are written
-    // whole and renamed into place, and nothing in this program changes them afterwards. Should another program cut a file,
-    // reads fault (SIGBUS).
+    // whole and renamed into place, and nothing in this program changes them afterwards.
     let map = unsafe { Mmap::map(&file) }?;
-    Ok(SharedBytes::new(Mapped(map)))
+    Ok(SharedBytes::new(Mapped(Arc::new(map))))
 }
 
 fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {

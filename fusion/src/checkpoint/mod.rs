@@ -202,6 +202,15 @@ impl Checkpoint {
         self.files.iter().map(WeightsFile::length).sum()
     }
 
+    /// So many elements of a tensor from `start` on as they lie in the file, little-endian, not aligned; `None` where they do
+    /// not lie there as they are read, or the file is not mapped.
+    pub fn view(&self, tensor: &Tensor, start: usize, count: usize) -> Option<&[u8]> {
+        match tensor.layout {
+            Layout::Plain => self.files[tensor.file].view(tensor.range(start, count)?),
+            _ => None,
+        }
+    }
+
     /// Fills `out` with the elements of a tensor from `start` on, little-endian, in the order of its axes. `scratch` is used
     /// and grows where elements are not stored as they are read.
     ///
