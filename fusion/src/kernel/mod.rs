@@ -166,7 +166,7 @@ fn weighted_sum_body<S: SumElement, M: Machine>(sums: &mut [S], terms: &[Term<'_
             .count();
         let group;
         (group, rest) = rest.split_at(alike);
-        dispatch!(first.dtype, E, L => match group {
+        dispatch!(lines first.dtype, E, L => match group {
             [a, b, c, d, e, f, g, h] => add::<S, M, E, L, 8>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g, *h]),
             [a, b, c, d, e, f, g] => add::<S, M, E, L, 7>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g]),
             [a, b, c, d, e, f] => add::<S, M, E, L, 6>(sums, fresh, [*a, *b, *c, *d, *e, *f]),
@@ -175,7 +175,7 @@ fn weighted_sum_body<S: SumElement, M: Machine>(sums: &mut [S], terms: &[Term<'_
             [a, b, c] => add::<S, M, E, L, 3>(sums, fresh, [*a, *b, *c]),
             [a, b] => add::<S, M, E, L, 2>(sums, fresh, [*a, *b]),
             _ => add::<S, M, E, L, 1>(sums, fresh, [*first]),
-        }, {});
+        });
     }
 }
 
@@ -195,6 +195,8 @@ fn add<S: SumElement, M: Machine, E: Element<S, L>, const L: usize, const K: usi
     for i in 0..length {
         let mut sum = if fresh { [S::default(); L] } else { whole[i] };
         for k in 0..K {
+            // So many members in turn are more than the processor looks ahead of by itself.
+            M::prefetch(&chunks[k][i]);
             let values = E::read::<M>(chunks[k][i]);
             for lane in 0..L {
                 sum[lane] = sum[lane].add(coefficients[k], values[lane]);
@@ -214,7 +216,7 @@ fn add<S: SumElement, M: Machine, E: Element<S, L>, const L: usize, const K: usi
 
 #[inline(always)]
 fn store_body<S: SumElement, M: Machine>(sums: &[S], dtype: Dtype, out: &mut [u8]) {
-    dispatch!(dtype, E, L => store_as::<S, M, E, L>(sums, out), {});
+    dispatch!(loops dtype, E, L => store_as::<S, M, E, L>(sums, out));
 }
 
 #[inline(always)]
@@ -234,7 +236,7 @@ fn store_as<S: SumElement, M: Machine, E: Element<S, L>, const L: usize>(
 
 #[inline(always)]
 fn read_body<S: SumElement, M: Machine>(bytes: &[u8], dtype: Dtype, out: &mut [S]) {
-    dispatch!(dtype, E, L => read_as::<S, M, E, L>(bytes, out), {});
+    dispatch!(loops dtype, E, L => read_as::<S, M, E, L>(bytes, out));
 }
 
 #[inline(always)]

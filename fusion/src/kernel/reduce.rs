@@ -5,12 +5,12 @@
 
 use bytemuck::cast_slice;
 
-use super::element::{Element, Machine, dispatch};
+use super::element::{Element, LINE, Machine, dispatch};
 use super::{Level, read_body};
 use crate::dtype::Dtype;
 
 /// Elements of every member that are looked at together: all members' fit into the first-level cache as f64.
-pub const TILE: usize = 128;
+pub const TILE: usize = 256;
 
 /// Rows of the Gram matrix whose sums stay in registers together, each with some columns.
 const ROWS: usize = 4;
@@ -55,7 +55,7 @@ impl Gram {
     /// From each element the mean of the members is subtracted: differences of near-identical weights keep all their digits.
     pub fn add(&mut self, runs: &[Run<'_>]) {
         centre(self.level, runs, &mut self.tile[..self.members * TILE]);
-        products(self.level, &self.tile, self.rows, &mut self.sums);
+        products(self.level, &self.tile, self.rows, &mut self.sums, runs);
     }
 
     /// The matrix, `[members, members]`, row by row.
@@ -74,7 +74,7 @@ levelled!(
 );
 levelled!(
     /// Adds the inner products of the rows of a tile, in blocks on and below the diagonal of the matrix.
-    products, registers products_body, (tile: &[f64], rows: usize, sums: &mut [f64])
+    products, registers products_body, (tile: &[f64], rows: usize, sums: &mut [f64], ahead: &[Run<'_>])
 );
 levelled!(
     /// Puts the numbers of the blocks where they belong in the matrix.
@@ -93,12 +93,16 @@ fn centre_body<M: Machine>(runs: &[Run<'_>], tile: &mut [f64]) {
         let (numbers, rest) = row.split_at_mut(run.bytes.len() / run.dtype.size());
         read_body::<f64, M>(run.bytes, run.dtype, numbers);
         rest.fill(0.0);
-        means.iter_mut().zip(row).for_each(|(mean, x)| *mean += *x);
+        for i in 0..TILE {
+            means[i] += row[i];
+        }
     }
     let share = 1.0 / runs.len() as f64;
     means.iter_mut().for_each(|mean| *mean *= share);
     for row in rows {
-        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
+        for i in 0..TILE {
+            row[i] -= means[i];
+        }
     }
 }
 
@@ -114,12 +118,23 @@ fn products_body<M: Machine, const COLUMNS: usize, const LANES: usize>(
     tile: &[f64],
     rows: usize,
     sums: &mut [f64],
+    ahead: &[Run<'_>],
 ) {
+    // While it multiplies, the next tile comes from memory: some lines of it with every block.
+    let blocks_count = blocks::<COLUMNS>(rows).count();
+    let lines = ahead
+        .iter()
+        .map(|run| run.bytes.len().div_ceil(LINE))
+        .sum::<usize>();
+    let mut ahead = ahead.iter().flat_map(|run| run.bytes.chunks(LINE));
     let tile = tile.as_chunks::<TILE>().0;
     let row = |index: usize| &tile[index].as_chunks::<LANES>().0[..TILE / LANES];
     let sums = sums.as_chunks_mut::<LANES>().0;
     let sums = sums.as_chunks_mut::<COLUMNS>().0.as_chunks_mut::<ROWS>().0;
     for ((i, j), sums) in blocks::<COLUMNS>(rows).zip(sums) {
+        for line in ahead.by_ref().take(lines.div_ceil(blocks_count)) {
+            M::prefetch(&line[0]);
+        }
         let a: [_; ROWS] = std::array::from_fn(|r| row(i + r));
         let b: [_; COLUMNS] = std::array::from_fn(|c| row(j + c));
         // A copy that the compiler keeps in registers.
@@ -176,7 +191,7 @@ const SUMS: usize = 32;
 #[inline(always)]
 fn inner_body<M: Machine>(numbers: &[f64], run: Run<'_>) -> f64 {
     let mut sums = [0.0; SUMS];
-    dispatch!(run.dtype, E, L => {
+    dispatch!(loops run.dtype, E, L => {
         let elements = cast_slice::<_, <E as Element<f64, L>>::Stored>(run.bytes);
         let (chunks, rest) = elements.as_chunks::<SUMS>();
         let (numbers, numbers_rest) = numbers.as_chunks::<SUMS>();
@@ -197,7 +212,7 @@ fn inner_body<M: Machine>(numbers: &[f64], run: Run<'_>) -> f64 {
             zeros[..rest.len()].copy_from_slice(numbers_rest);
             sums = multiply_add::<M, SUMS>(convert(&padded), zeros, sums);
         }
-    }, {});
+    });
     sums.iter().sum()
 }
 
