@@ -69,9 +69,9 @@ def speed(label, plugin, case, tool, theirs):
             break
         rows = fitting
     part, whole, both = ours(plugin, [
-        {**case, "columns": first(rows // 10), "repeat": 5},
-        {**case, "columns": first(rows), "repeat": 3},
-        {**case, "columns": first(rows), "repeat": 3, "threads": 2},
+        {**case, "columns": first(rows // 10), "repeat": 50},
+        {**case, "columns": first(rows), "repeat": 5},
+        {**case, "columns": first(rows), "repeat": 5, "threads": 2},
     ])
     if score is not None:
         expect(next(iter(whole["scores"].values())), score, label, {})

@@ -3,14 +3,14 @@
 //!
 //! A case has the `metric`, the `plugin` that brings it, its `options`, the `columns` as lists of one text, one number or a
 //! list of texts per row, and perhaps `threads` (1) and `repeat` (1). A result has `scores`, `per_example`, `signature`, and
-//! the least time that scoring took, reading apart: `wall` seconds, and `seconds` of the processor where the system tells
-//! them and one thread scores, else the same; or `error`.
+//! what scoring took, reading apart: the least `wall` time in seconds, and `seconds` of the processor, the mean of all
+//! times, where the system tells them and one thread scores, else the same; or `error`.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use bomf_plugin_api::abi::LoadedLibrary;
-use bomf_plugin_api::{Context, LogSink, Metric, PluginError, Result, Scores, Table};
+use bomf_plugin_api::{Context, LogSink, PluginError, Result, Scores, Table};
 use bomf_tests::plugin_folder::library_in;
 use serde_json::{Map, Value, json};
 use tracing::Level;
@@ -50,14 +50,17 @@ fn score(library: &LoadedLibrary, case: &Value) -> Result<Value> {
         &Context::new(threads, 0),
     )?;
     let examples = table(&case["columns"])?;
-    let (scores, mut best) = timed(&*metric, &examples)?;
-    for _ in 1..case["repeat"].as_u64().unwrap_or(1) {
-        let (_, times) = timed(&*metric, &examples)?;
-        best = Times {
-            wall: best.wall.min(times.wall),
-            busy: best.busy.min(times.busy),
-        };
+    let (mut wall, before) = (f64::INFINITY, busy_seconds());
+    let repeat = case["repeat"].as_u64().unwrap_or(1).max(1);
+    let mut scores = Scores::default();
+    for _ in 0..repeat {
+        let start = Instant::now();
+        scores = metric.score(&examples)?;
+        wall = wall.min(start.elapsed().as_secs_f64());
     }
+    // The system counts in ticks of some milliseconds: only all times together are worth a number.
+    let busy = before.zip(busy_seconds()).filter(|_| threads == 1);
+    let seconds = busy.map_or(wall, |(before, after)| (after - before) / repeat as f64);
     let by_name = |named: Vec<(String, Value)>| named.into_iter().collect::<Map<_, _>>();
     let values = scores.values.into_iter();
     let per_example = scores.per_example.into_iter();
@@ -65,24 +68,9 @@ fn score(library: &LoadedLibrary, case: &Value) -> Result<Value> {
         "scores": by_name(values.map(|(name, value)| (name, value.into())).collect()),
         "per_example": by_name(per_example.map(|(name, values)| (name, values.into())).collect()),
         "signature": scores.signature,
-        "seconds": if threads == 1 { best.busy } else { best.wall },
-        "wall": best.wall,
+        "seconds": seconds,
+        "wall": wall,
     }))
-}
-
-/// Seconds.
-struct Times {
-    wall: f64,
-    busy: f64,
-}
-
-fn timed(metric: &dyn Metric, examples: &Table<'_>) -> Result<(Scores, Times)> {
-    let (start, before) = (Instant::now(), busy_seconds());
-    let scores = metric.score(examples)?;
-    let wall = start.elapsed().as_secs_f64();
-    let busy = before.zip(busy_seconds());
-    let busy = busy.map_or(wall, |(before, after)| after - before);
-    Ok((scores, Times { wall, busy }))
 }
 
 /// How long this thread has been on a processor, where the system says so (Linux): others may use the machine, too.

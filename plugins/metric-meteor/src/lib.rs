@@ -24,6 +24,7 @@
 
 mod align;
 mod assets;
+mod characters;
 mod meteor;
 mod punkt;
 mod treebank;

@@ -12,8 +12,9 @@ use text::{Pairs, References};
 
 use crate::align::Alignment;
 use crate::assets;
+use crate::characters::is_space;
 use crate::punkt::Punkt;
-use crate::treebank::{self, Treebank, is_space};
+use crate::treebank::{self, Treebank};
 use crate::wordnet::WordNet;
 use crate::words::{Word, Words};
 

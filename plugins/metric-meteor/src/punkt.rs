@@ -9,7 +9,7 @@ use std::path::Path;
 use bomf_plugin_api::{PluginError, Result};
 use hashbrown::{HashMap, HashSet};
 
-use crate::treebank::{is_digit, is_space, is_word};
+use crate::characters::{is_digit, is_space, is_word};
 
 /// Orthographic contexts of a word, as the model counts them: at the beginning, in the middle or at an unknown place of
 /// a sentence, in upper or in lower case.
