@@ -171,7 +171,7 @@ pub(crate) fn covariances(
     for j in 0..n {
         for i in 0..j {
             let square = squared_distance(&scaled[i], &scaled[j]);
-            let (k, slope) = hyperparameters.kernel.kind.covariance(square);
+            let (k, slope) = hyperparameters.kernel.covariance(square);
             matrix[(i, j)] = k;
             slopes[(i, j)] = slope;
         }
@@ -276,7 +276,7 @@ impl Gp {
     #[must_use]
     pub fn covariance_between(&self, a: &At, b: &At) -> f64 {
         let square = squared_distance(&a.cross.scaled, &b.cross.scaled);
-        self.kernel.kind.covariance(square).0 - dot(&a.whitened, &b.whitened)
+        self.kernel.covariance(square).0 - dot(&a.whitened, &b.whitened)
     }
 
     /// The covariance function.
@@ -417,6 +417,7 @@ mod tests {
         let kernel = Kernel {
             kind: KernelKind::Matern52,
             length_scales: vec![0.4, 0.7],
+            near: 0.0,
         };
         let hyperparameters = Hyperparameters {
             kernel,

@@ -172,6 +172,9 @@ pub const TAU_RELU: f64 = 1e-6;
 /// Temperature of the smoothed maximum over a batch, in log space (Ament et al. 2023; the value is BoTorch's).
 pub const TAU_MAX: f64 = 1e-2;
 
+/// Temperature of the smoothed minimum of a rise and a side, in log space (the value is that of BoTorch's qLogNEHVI).
+pub const TAU_MIN: f64 = 1e-3;
+
 /// Share of the Cauchy density in [`fat_positive_part`] (Ament et al. 2023, appendix A.4).
 const CAUCHY: f64 = 0.1;
 
@@ -206,30 +209,36 @@ pub fn fat_positive_part(x: f64, tau: f64) -> (f64, f64) {
     )
 }
 
-/// Exact-to-rounding `fat_positive_part(y - lower) - fat_positive_part(y - upper)` and its
-/// derivative in `y`: the smoothed overlap of `(-inf, y]` with `[lower, upper]`.
+/// Beyond this ratio, as a logarithm, the smooth minimum of two lengths is the smaller one to 1e-6.
+const APART: f64 = 0.05;
+
+/// A smooth, positive stand-in for the length of `(-inf, y]` within `[lower, upper]`, and its derivative in `y`: the smooth
+/// minimum of [`fat_positive_part`]`(y - lower)` and `upper - lower`. `upper` may be infinite.
 ///
-/// Sums over adjacent intervals telescope, so the smoothed volume of a region does not depend on how
-/// it was cut into boxes. `upper` may be infinite.
+/// The minimum is minus the [`fat_maximum`] of minus the logarithms (Ament et al. 2023), so of lengths `a <= b` it is
+/// `a (1 + p(ln(b / a) / TAU_MIN))^-TAU_MIN`.
 #[inline]
 #[must_use]
-pub fn fat_overlap(y: f64, lower: f64, upper: f64, tau: f64) -> (f64, f64) {
-    if upper == f64::INFINITY {
-        return fat_positive_part(y - lower, tau);
+pub fn fat_length(y: f64, lower: f64, upper: f64) -> (f64, f64) {
+    let (rise, slope) = fat_positive_part(y - lower, TAU_RELU);
+    let length = upper - lower;
+    if rise < length * (-APART).exp() {
+        return (rise, slope);
     }
-    let (a, b) = ((y - lower) / tau, (y - upper) / tau);
-    let (excess_a, cauchy_a, slope_a) = tails(a);
-    let (excess_b, cauchy_b, slope_b) = tails(b);
-    // 1 / (1 + a²) - 1 / (1 + b²) without cancellation in the tail.
-    let cauchy = -(upper - lower) / tau * (a + b) * cauchy_a * cauchy_b;
-    let length = y.clamp(lower, upper) - lower + tau * (excess_a - excess_b + CAUCHY * cauchy);
-    let step_a = if a > 0.0 { 1.0 - slope_a } else { slope_a };
-    let step_b = if b > 0.0 { 1.0 - slope_b } else { slope_b };
-    let bend = a * cauchy_a * cauchy_a - b * cauchy_b * cauchy_b;
-    (
-        length.max(f64::MIN_POSITIVE),
-        step_a - step_b - 2.0 * CAUCHY * bend,
-    )
+    if rise > length * APART.exp() {
+        return (length, 0.0);
+    }
+    let u = (rise / length).ln().abs() / TAU_MIN;
+    let p = 1.0 / (1.0 + u * (1.0 + 0.5 * u));
+    let smooth = rise.min(length) * (-TAU_MIN * p.ln_1p()).exp();
+    // How the logarithm of the minimum follows that of the larger one.
+    let by_larger = (1.0 + u) * p * p / (1.0 + p);
+    let by_rise = if rise < length {
+        1.0 - by_larger
+    } else {
+        by_larger
+    };
+    (smooth, by_rise * smooth / rise * slope)
 }
 
 /// A smooth stand-in for the maximum of finite numbers, at least as large as it, with tails that fall like a power; the
@@ -457,49 +466,47 @@ mod tests {
     }
 
     #[test]
-    fn overlaps_are_positive_and_increasing_to_a_million_deviations() {
+    fn lengths_are_positive_and_increasing_to_a_million_deviations() {
         for (lower, upper) in [(0.0, 1.0), (-3.0, -3.0 + 1e-9), (0.2, f64::INFINITY)] {
             let mut last = 0.0;
             for y in TAIL {
-                let (length, slope) = fat_overlap(y, lower, upper, TAU_RELU);
+                let (length, slope) = fat_length(y, lower, upper);
                 assert!(
                     length.is_finite() && length > 0.0 && slope >= 0.0,
                     "y = {y}"
                 );
-                // Far above the box only rounding is left of the last increase.
-                assert!(
-                    length >= last * (1.0 - 1e-15),
-                    "y = {y}: {length} after {last}"
-                );
+                assert!(length >= last, "y = {y}: {length} after {last}");
                 last = length;
             }
         }
     }
 
     #[test]
-    fn overlaps_of_adjacent_intervals_add_up() {
-        for y in [-30.0, -1.0, 0.2, 0.5, 3.0] {
-            let (whole, slope) = fat_overlap(y, 0.0, f64::INFINITY, 1e-3);
-            let parts = [(0.0, 0.25), (0.25, 1.0), (1.0, f64::INFINITY)]
-                .map(|(lower, upper)| fat_overlap(y, lower, upper, 1e-3));
-            let sum: f64 = parts.iter().map(|part| part.0).sum();
-            let slopes: f64 = parts.iter().map(|part| part.1).sum();
-            assert!((whole - sum).abs() <= 1e-13 * whole, "y = {y}");
-            assert!((slope - slopes).abs() <= 1e-12 * slope.max(1e-6), "y = {y}");
+    fn lengths_are_the_smooth_minimum_of_rise_and_side() {
+        for (y, upper) in [
+            (0.3, 1.0),
+            (0.5, 0.501),
+            (0.5, 0.4999),
+            (2.0, 1.0),
+            (9.0, 1.0),
+        ] {
+            let minus_logarithms = [-f64::ln(y), -f64::ln(upper)];
+            let expected = -fat_maximum(&minus_logarithms, TAU_MIN, &mut [0.0; 2]);
+            let found = fat_length(y, 0.0, upper).0.ln();
+            assert!((found - expected).abs() < 3e-6, "{y}: {found} {expected}");
         }
     }
 
     #[test]
-    fn overlap_slope_matches_finite_differences() {
-        for y in [-0.9, -0.01, 0.0, 0.3, 0.999, 1.5] {
-            let step = 1e-6;
-            let numeric = (fat_overlap(y + step, 0.0, 1.0, 0.05).0
-                - fat_overlap(y - step, 0.0, 1.0, 0.05).0)
+    fn length_slope_matches_finite_differences() {
+        for y in [
+            -0.9, -0.01, 0.0, 0.3, 0.7, 0.99, 0.9999, 1.0001, 1.02, 1.5, 3.0,
+        ] {
+            let step = 1e-7;
+            let numeric = (fat_length(y + step, 0.0, 1.0).0 - fat_length(y - step, 0.0, 1.0).0)
                 / (2.0 * step);
-            assert!(
-                (fat_overlap(y, 0.0, 1.0, 0.05).1 - numeric).abs() < 1e-7,
-                "y = {y}"
-            );
+            let slope = fat_length(y, 0.0, 1.0).1;
+            assert!((slope - numeric).abs() < 1e-5, "y = {y}: {slope} {numeric}");
         }
     }
 }

@@ -60,9 +60,10 @@ impl Model {
         let hyperparameters = fit.hyperparameters;
         let gp = Gp::condition(&hyperparameters, &data)?;
         tracing::debug!(
-            "model of {name}: log likelihood {:.3}, noise {:.2e}, length scales {:.3?}",
+            "model of {name}: log likelihood {:.3}, noise {:.2e}, near part {:.2e}, length scales {:.3?}",
             fit.log_likelihood,
             hyperparameters.noise,
+            hyperparameters.kernel.near,
             hyperparameters.kernel.length_scales
         );
         if gp.jitter > 0.0 {

@@ -65,6 +65,7 @@ mod testing {
         let kernel = Kernel {
             kind: KernelKind::Matern52,
             length_scales: vec![0.3, 0.6],
+            near: 0.0,
         };
         let hyperparameters = Hyperparameters {
             kernel,
