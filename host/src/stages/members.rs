@@ -144,11 +144,11 @@ fn fitting(path: &Path) -> Vec<PathBuf> {
         patterns = true;
         let mut longer = Vec::new();
         for folder in &found {
-            let folder = match folder.as_os_str().is_empty() {
+            let here = match folder.as_os_str().is_empty() {
                 true => Path::new("."),
                 false => folder,
             };
-            let entries = std::fs::read_dir(folder).into_iter().flatten();
+            let entries = std::fs::read_dir(here).into_iter().flatten();
             let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
             let fits = names.filter(|name| linear::fits(&pattern, &name.to_string_lossy()));
             longer.extend(fits.map(|name| folder.join(name)));
