@@ -2,7 +2,6 @@
 
 pub mod bench;
 pub mod choice;
-pub mod front;
 pub mod fuse;
 pub mod objectives;
 pub mod study;
