@@ -3,7 +3,6 @@
 pub mod bench;
 pub mod choice;
 pub mod evaluator;
-pub mod front;
 pub mod fuse;
 pub mod members;
 pub mod objectives;

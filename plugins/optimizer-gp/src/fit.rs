@@ -2,10 +2,11 @@
 
 use crate::cholesky::{Cholesky, dot, inverse_upper};
 use crate::error::Result;
-use crate::gp::{Hyperparameters, LEAST_NOISE, Observations, covariances, lower_times, solve};
+use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve};
 use crate::kernel::{Kernel, KernelKind, squared_distance};
 use crate::lbfgs::{Limits, minimise};
 use crate::log_space::LN_SQRT_2PI;
+use crate::observations::Observations;
 
 /// What is believed before data are seen.
 #[derive(Debug, Clone, PartialEq)]

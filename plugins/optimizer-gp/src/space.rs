@@ -247,7 +247,7 @@ impl SearchSpace {
                         .iter_mut()
                         .for_each(|number| *number = number.clamp(0.0, 1.0));
                 }
-                Kind::Simplex { .. } => simplex::project(target),
+                Kind::Simplex { .. } => ::search::simplex::project(target),
             }
         }
     }

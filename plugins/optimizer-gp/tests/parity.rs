@@ -7,10 +7,11 @@ use optimizer_gp::acquisition::{
 };
 use optimizer_gp::boxes::undominated;
 use optimizer_gp::fit::log_marginal_likelihood;
-use optimizer_gp::gp::{Gp, Hyperparameters, Observations};
+use optimizer_gp::gp::{Gp, Hyperparameters};
 use optimizer_gp::kernel::{Kernel, KernelKind};
 use optimizer_gp::log_space::{TAU_MAX, TAU_RELU, fat_maximum, fat_positive_part};
-use optimizer_gp::pareto::hypervolume;
+use optimizer_gp::observations::Observations;
+use pareto::hypervolume;
 use serde::Deserialize;
 
 type Points = Vec<Vec<f64>>;

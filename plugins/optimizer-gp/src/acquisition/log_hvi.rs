@@ -25,8 +25,9 @@ pub const MOST_OBJECTIVES: usize = 4;
 /// ```
 /// use nalgebra::DMatrix;
 /// use optimizer_gp::acquisition::{Acquisition, BaseSamples, Incumbents, LogHvi, Surrogate};
-/// use optimizer_gp::gp::{Gp, Hyperparameters, Observations};
+/// use optimizer_gp::gp::{Gp, Hyperparameters};
 /// use optimizer_gp::kernel::{Kernel, KernelKind};
+/// use optimizer_gp::observations::Observations;
 ///
 /// let points = vec![vec![0.1], vec![0.5], vec![0.9]];
 /// let kernel = Kernel { kind: KernelKind::Matern52, length_scales: vec![0.3], near: 0.0 };
@@ -224,7 +225,7 @@ mod tests {
     use super::super::leading;
     use super::super::testing::{check_gradient, process};
     use super::*;
-    use crate::pareto::hypervolume;
+    use pareto::hypervolume;
 
     fn points() -> Vec<Vec<f64>> {
         (0..9)

@@ -1,6 +1,33 @@
-//! Pareto fronts and exact hypervolumes; everything is maximised.
+//! Pareto fronts, ranks by dominance, and exact hypervolumes; everything is maximised.
+//!
+//! ```
+//! let values = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.5]];
+//! assert_eq!(pareto::front(&values)?, [0, 1]);
+//! assert_eq!(pareto::hypervolume(&values, &[0.0, 0.0])?, 3.0);
+//! # Ok::<(), pareto::Malformed>(())
+//! ```
+//!
+//! [`front`], [`hypervolume`] and [`contributions`] refuse what is not a number; the others take values that are known to be
+//! numbers, as those of finished trials are.
 
-use crate::error::{GpError, Result};
+/// Values that cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Values of different lengths.
+    #[error("found a value of {found} objectives, expected {expected}")]
+    Length {
+        /// How many objectives a value has.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// NaN in a front, or what is not finite in a hypervolume.
+    #[error("found a value that is not finite, expected finite numbers")]
+    NotFinite,
+}
+
+type Result<T> = std::result::Result<T, Malformed>;
 
 /// Whether `a` is at least as good as `b` everywhere and better somewhere.
 #[must_use]
@@ -17,11 +44,12 @@ pub fn front<V: AsRef<[f64]>>(values: &[V]) -> Result<Vec<usize>> {
         values,
         values.first().map_or(0, |value| value.as_ref().len()),
     )?;
-    Ok(undominated_of(values))
+    Ok(undominated(values))
 }
 
 /// [`front`] of values that are known to be numbers.
-pub(crate) fn undominated_of<V: AsRef<[f64]>>(values: &[V]) -> Vec<usize> {
+#[must_use]
+pub fn undominated<V: AsRef<[f64]>>(values: &[V]) -> Vec<usize> {
     let mut leads: Vec<usize> = Vec::new();
     for (index, value) in values.iter().map(V::as_ref).enumerate() {
         if leads.iter().any(|i| dominates(values[*i].as_ref(), value)) {
@@ -47,10 +75,13 @@ pub fn hypervolume<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> Result<f
         .chain(values.iter().flat_map(|v| v.as_ref()))
         .all(|x| x.is_finite())
     {
-        return Err(GpError::NotFinite {
-            what: "a value of a hypervolume",
-        });
+        return Err(Malformed::NotFinite);
     }
+    Ok(volume_above(values, reference))
+}
+
+/// [`hypervolume`] of finite values.
+fn volume_above<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> f64 {
     let above = values
         .iter()
         .map(|value| {
@@ -63,7 +94,7 @@ pub fn hypervolume<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> Result<f
         })
         .filter(|excess: &Vec<f64>| excess.iter().all(|&x| x > 0.0))
         .collect();
-    Ok(volume(without_dominated(above)))
+    volume(without_dominated(above))
 }
 
 /// What each of the values `[n, m]` alone adds to the [`hypervolume`]: what would be lost without it.
@@ -86,19 +117,60 @@ pub fn contributions<V: AsRef<[f64]>>(values: &[V], reference: &[f64]) -> Result
         .collect()
 }
 
+/// The front that each of the values `[n, m]` is on, from 0: those that nothing dominates, then those that only these
+/// dominate, and so on (Deb et al. 2002, fast nondominated sorting).
+#[must_use]
+pub fn ranks<V: AsRef<[f64]>>(values: &[V]) -> Vec<usize> {
+    let mut ranks = vec![0; values.len()];
+    let mut left: Vec<usize> = (0..values.len()).collect();
+    let mut rank = 0;
+    while !left.is_empty() {
+        let of_left: Vec<&[f64]> = left.iter().map(|&i| values[i].as_ref()).collect();
+        let front = undominated(&of_left);
+        front.iter().for_each(|&at| ranks[left[at]] = rank);
+        let mut at = 0;
+        left.retain(|_| {
+            at += 1;
+            front.binary_search(&(at - 1)).is_err()
+        });
+        rank += 1;
+    }
+    ranks
+}
+
+/// Positions of `count` of the values `[n, m]`, all finite, chosen one by one, each the one that adds most to the volume of
+/// those before it; ties go to the earlier one.
+#[must_use]
+pub fn greedy_subset<V: AsRef<[f64]>>(values: &[V], reference: &[f64], count: usize) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count.min(values.len()) {
+        let with = |i: usize| {
+            let more: Vec<&[f64]> = chosen
+                .iter()
+                .chain([&i])
+                .map(|&j| values[j].as_ref())
+                .collect();
+            volume_above(&more, reference)
+        };
+        let left = (0..values.len()).filter(|i| !chosen.contains(i));
+        let volumes = left.map(|i| (i, with(i)));
+        let best = volumes.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let Some((best, _)) = best else { break };
+        chosen.push(best);
+    }
+    chosen
+}
+
 fn check<V: AsRef<[f64]>>(values: &[V], expected: usize) -> Result<()> {
     for value in values.iter().map(V::as_ref) {
         if value.len() != expected {
-            return Err(GpError::Length {
-                what: "values",
+            return Err(Malformed::Length {
                 found: value.len(),
                 expected,
             });
         }
         if value.iter().any(|x| x.is_nan()) {
-            return Err(GpError::NotFinite {
-                what: "a value of a Pareto front",
-            });
+            return Err(Malformed::NotFinite);
         }
     }
     Ok(())
@@ -162,51 +234,43 @@ fn volume(mut front: Vec<Vec<f64>>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::RngExt as _;
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng as _;
+    use proptest::prelude::*;
 
     /// Inclusion and exclusion over all subsets.
     fn brute_force(values: &[Vec<f64>], reference: &[f64]) -> f64 {
-        let mut total = 0.0;
-        for subset in 1_u32..1 << values.len() {
-            let mut product = 1.0;
-            for (j, r) in reference.iter().enumerate() {
-                let least = (0..values.len())
-                    .filter(|i| subset >> i & 1 == 1)
-                    .map(|i| values[i][j] - r)
-                    .fold(f64::INFINITY, f64::min);
-                product *= least.max(0.0);
-            }
-            total += if subset.count_ones() % 2 == 1 {
-                product
+        let subsets = 1_u32..1 << values.len();
+        let volume = |subset: u32| {
+            let sign = if subset.count_ones() % 2 == 1 {
+                1.0
             } else {
-                -product
+                -1.0
             };
-        }
-        total
+            let side = |axis: usize| {
+                let chosen = (0..values.len()).filter(|i| subset >> i & 1 == 1);
+                let least = chosen
+                    .map(|i| values[i][axis])
+                    .fold(f64::INFINITY, f64::min);
+                (least - reference[axis]).max(0.0)
+            };
+            sign * (0..reference.len()).map(side).product::<f64>()
+        };
+        subsets.map(volume).sum()
     }
 
-    #[test]
-    fn hypervolume_is_the_brute_force_volume() {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        for m in 1..=6 {
-            for n in [0, 1, 2, 5, 9] {
-                // Coarse values make ties.
-                let values: Vec<Vec<f64>> = (0..n)
-                    .map(|_| {
-                        (0..m)
-                            .map(|_| f64::from(rng.random_range(0..8)) / 4.0 - 0.5)
-                            .collect()
-                    })
-                    .collect();
-                let reference = vec![-0.2; m];
-                let found = hypervolume(&values, &reference).unwrap();
-                assert!(
-                    (found - brute_force(&values, &reference)).abs() < 1e-10,
-                    "{m} {n}"
-                );
-            }
+    proptest! {
+        #[test]
+        fn hypervolume_is_inclusion_and_exclusion(
+            values in proptest::collection::vec(proptest::collection::vec(-1_i8..6, 6), 0..8),
+            objectives in 1_usize..7,
+        ) {
+            // Small whole numbers make ties.
+            let values: Vec<Vec<f64>> = values
+                .iter()
+                .map(|value| value[..objectives].iter().map(|&x| f64::from(x)).collect())
+                .collect();
+            let reference = vec![0.5; objectives];
+            let found = hypervolume(&values, &reference).unwrap();
+            prop_assert!((found - brute_force(&values, &reference)).abs() < 1e-9);
         }
     }
 
@@ -218,22 +282,36 @@ mod tests {
     }
 
     #[test]
+    fn ranks_count_the_fronts_above() {
+        let values = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.0], [0.0, 0.0]];
+        assert_eq!(ranks(&values), [0, 0, 0, 1, 2]);
+        assert!(ranks::<[f64; 2]>(&[]).is_empty());
+    }
+
+    #[test]
     fn contributions_are_what_is_lost_without_a_value() {
         let values = [[2.0, 1.0], [1.0, 2.0], [0.5, 0.5], [-1.0, 9.0]];
         let found = contributions(&values, &[0.0, 0.0]).unwrap();
         assert_eq!(found, [1.0, 1.0, 0.0, 0.0]);
         let twice = [[2.0, 1.0], [2.0, 1.0]];
         assert_eq!(contributions(&twice, &[0.0, 0.0]).unwrap(), [0.0, 0.0]);
-        assert!(contributions(&[[f64::NAN, 1.0]], &[0.0, 0.0]).is_err());
+    }
+
+    #[test]
+    fn a_greedy_subset_spreads() {
+        let values = [[1.0, 0.1], [0.9, 0.11], [0.1, 1.0], [0.6, 0.6]];
+        assert_eq!(greedy_subset(&values, &[0.0, 0.0], 3), [3, 0, 2]);
+        assert_eq!(greedy_subset(&values, &[0.0, 0.0], 9).len(), 4);
     }
 
     #[test]
     fn nan_and_ragged_values_are_refused() {
-        assert!(front(&[vec![1.0, f64::NAN]]).is_err());
+        assert_eq!(front(&[vec![1.0, f64::NAN]]), Err(Malformed::NotFinite));
         assert!(front(&[vec![1.0, 2.0], vec![1.0]]).is_err());
         assert!(hypervolume(&[vec![f64::NAN]], &[0.0]).is_err());
         assert!(hypervolume(&[vec![f64::INFINITY]], &[0.0]).is_err());
         assert!(hypervolume(&[vec![1.0]], &[f64::NAN]).is_err());
         assert!(hypervolume(&[vec![1.0]], &[0.0, 0.0]).is_err());
+        assert!(contributions(&[[f64::NAN, 1.0]], &[0.0, 0.0]).is_err());
     }
 }
