@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bomf_plugin_api::{Kind, ModelInfo, Objective};
+use fusion::card::{front_matter, is_hub_name};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -474,10 +475,11 @@ impl Report {
 
     /// The card of the fused model: README.md with front matter as model hubs read it.
     pub fn card(&self) -> String {
-        let mut text = format!(
-            "---\nbase_model: {}\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- model-fusion\n- bomf\n---\n\n",
-            self.config.model.source
-        );
+        // Only models of the hub have names there; folders and packages have none.
+        let base = self.config.model.source.strip_prefix("hf:");
+        let base = base.filter(|name| is_hub_name(name)).map(str::to_owned);
+        let task = Some("text-classification");
+        let mut text = front_matter(&base.into_iter().collect(), "transformers", task);
         let _ = writeln!(
             text,
             "# {}: fused by `{}`\n\nA weighted average of {} checkpoints of one fine-tuning run; `fusion.json` has the \

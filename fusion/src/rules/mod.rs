@@ -50,7 +50,7 @@ mod stock;
 mod task;
 
 use linear::Sum;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use slerp::Arc;
 use stock::Stock;
@@ -230,6 +230,43 @@ impl Rule {
             Self::BreadcrumbsTies(_) => 7,
             Self::ModelStock(_) => 8,
         }]
+    }
+
+    /// The rule of a name, with its defaults.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::json!({ "use": name })).ok()
+    }
+
+    /// The JSON Schema of its options.
+    #[must_use]
+    pub fn schema(&self) -> serde_json::Value {
+        let schema = match self {
+            Self::Linear(_) => schema_for!(Linear),
+            Self::Slerp(_) => schema_for!(Slerp),
+            Self::TaskArithmetic(_) => schema_for!(TaskArithmetic),
+            Self::Ties(_) => schema_for!(Ties),
+            Self::DareLinear(_) | Self::DareTies(_) => schema_for!(Dare),
+            Self::Breadcrumbs(_) | Self::BreadcrumbsTies(_) => schema_for!(Breadcrumbs),
+            Self::ModelStock(_) => schema_for!(ModelStock),
+        };
+        schema.to_value()
+    }
+
+    /// What it is called in a sentence.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Linear(_) => "a weighted sum",
+            Self::Slerp(_) => "spherical interpolation",
+            Self::TaskArithmetic(_) => "task arithmetic",
+            Self::Ties(_) => "TIES",
+            Self::DareLinear(_) => "DARE",
+            Self::DareTies(_) => "DARE with elected signs",
+            Self::Breadcrumbs(_) => "Model Breadcrumbs",
+            Self::BreadcrumbsTies(_) => "Model Breadcrumbs with elected signs",
+            Self::ModelStock(_) => "Model Stock",
+        }
     }
 
     /// Whether the rule merges differences from a base.
