@@ -29,6 +29,13 @@ pub struct Spec {
     pub shape: Vec<usize>,
 }
 
+impl Spec {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 /// Which tensor goes where.
 #[derive(Debug)]
 pub struct Layout {

@@ -6,6 +6,7 @@ mod config;
 mod data;
 mod diagnostics;
 mod estimate;
+mod fuse;
 mod journal;
 mod mapped;
 mod memory;
@@ -107,7 +108,7 @@ fn dispatch(cli: &Cli, progress: &Progress) -> Result<String, Failures> {
             })?;
             Ok(String::new())
         }
-        Command::Fuse(arguments) => cli::fuse::run(arguments, cli.json, progress),
+        Command::Fuse(arguments) => fuse::fuse(arguments, cli.json, progress),
         Command::Plugins(command) => plugins(cli, command, progress),
         Command::Assets(command) => assets(cli, command, progress),
     }

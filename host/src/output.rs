@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fusion::linear::Integers;
-use fusion::record::{self, Method, RECORD, Record};
-use fusion::write::SHARD_SIZE;
+use fusion::record::RECORD;
 use fusion::{Checkpoint, Dtype};
 use serde_json::json;
 
@@ -12,7 +10,7 @@ use crate::diagnostics::Failure;
 use crate::journal::file;
 use crate::report::Report;
 use crate::stages::fuse::{MethodResult, Workshop};
-use crate::stages::members::{Member, write_fused};
+use crate::stages::members::{Member, record, write_fused};
 use crate::timing::Category;
 
 /// Writes `fused/<method>/`: weights, configuration, tokenizer, card, and what was fused how.
@@ -82,29 +80,13 @@ fn fuse(
         ),
         None => (None, Vec::new()),
     };
-    let fused = members
-        .iter()
-        .zip(coefficients)
-        .map(|(member, &coefficient)| {
-            let path = member.path.clone().unwrap_or_default();
-            let absolute = std::path::absolute(&path);
-            let path = absolute.map_err(|error| Failure::io("output::member", &path, &error))?;
-            Ok(record::Member {
-                path,
-                coefficient,
-                files: member.files.clone(),
-            })
-        });
-    let record = Record {
-        bomf: env!("CARGO_PKG_VERSION").to_owned(),
-        method: Method::Linear,
-        members: fused.collect::<Result<_, Failure>>()?,
-        patterns: Vec::new(),
-        dtype,
-        accumulate: None,
-        integers: Integers::Error,
-        shard_size: SHARD_SIZE,
-    };
+    let mut record = record(checkpoints, coefficients, dtype);
+    for (model, member) in record.members.iter_mut().zip(members) {
+        // A replay may be started from another folder.
+        model.path = std::path::absolute(&model.path)
+            .map_err(|error| Failure::io("output::member", &model.path, &error))?;
+        model.files.clone_from(&member.files);
+    }
     // What a killed run finished a moment ago is made again: it has no other bytes.
     match std::fs::remove_dir_all(out) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -116,16 +98,16 @@ fn fuse(
         std::fs::create_dir_all(parent)
             .map_err(|error| Failure::io("output::folder", parent, &error))?;
     }
-    let record = format!("{:#}\n", json!(record));
+    let written = format!("{:#}\n", json!(record));
     let card = report.card();
     let missing = |name: &String| !checkpoints[0].companions.contains_key(name);
     let own = own.iter().filter(|(name, _)| missing(name));
     let mut others: Vec<(&str, &[u8])> = own
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
         .collect();
-    others.extend([("README.md", card.as_bytes()), (RECORD, record.as_bytes())]);
+    others.extend([("README.md", card.as_bytes()), (RECORD, written.as_bytes())]);
     workshop.run.timing.measure(Category::Fusion, || {
-        write_fused(checkpoints, coefficients, dtype, &others, out)
+        write_fused(checkpoints, &record, &others, out)
     })
 }
 

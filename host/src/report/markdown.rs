@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use fusion::card::{front_matter, is_hub_name};
 use serde_json::Value;
 
 use super::Report;
@@ -450,20 +451,21 @@ impl Report {
 
     /// The card of the fused model: README.md with front matter as model hubs read it.
     pub fn card(&self) -> String {
-        let mut text = "---\n".to_owned();
-        if let (Some(source), Some(_)) = (&self.source, &self.trajectory) {
-            let _ = writeln!(text, "base_model: {source}");
-        }
-        if self.model.is_some() {
-            text.push_str("library_name: transformers\npipeline_tag: text-classification\n");
-        }
+        // Only models of the hub have names there; folders and packages have none.
+        let source = self
+            .source
+            .as_deref()
+            .and_then(|name| name.strip_prefix("hf:"));
+        let base = source.filter(|name| is_hub_name(name)).map(str::to_owned);
+        let task = self.model.as_ref().map(|_| "text-classification");
+        let mut text = front_matter(&base.into_iter().collect(), "transformers", task);
         let origin = match self.trajectory {
             Some(_) => "checkpoints of one fine-tuning run",
             None => "checkpoints",
         };
         let _ = writeln!(
             text,
-            "tags:\n- model-fusion\n- bomf\n---\n\n# {}: fused by `{}`\n\nA weighted average of {} {origin}; `fusion.json` \
+            "# {}: fused by `{}`\n\nA weighted average of {} {origin}; `fusion.json` \
              has the coefficients and the digest of each.\n",
             self.config.name,
             self.chosen,

@@ -5,12 +5,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::TensorSpec;
-use fusion::Checkpoint;
+use fusion::checkpoint::ADAPTER_CONFIG;
 use fusion::compare::{self, Severity};
 use fusion::digest::Digester;
-use fusion::linear::{self, Effort, Recipe};
-use fusion::record::{WeightsRecord, companions};
+use fusion::lora::{Lora, adapter_config};
+use fusion::plan::{Integers, Plan, fits};
+use fusion::record::{Model, Record, WeightsRecord, companions};
+use fusion::rules::{Linear, Rule};
+use fusion::stream::Effort;
 use fusion::write::{Folder, Layout, SHARD_SIZE};
+use fusion::{Checkpoint, Dtype};
 use serde::{Deserialize, Serialize};
 
 use super::Run;
@@ -150,8 +154,8 @@ fn fitting(path: &Path) -> Vec<PathBuf> {
             };
             let entries = std::fs::read_dir(here).into_iter().flatten();
             let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
-            let fits = names.filter(|name| linear::fits(&pattern, &name.to_string_lossy()));
-            longer.extend(fits.map(|name| folder.join(name)));
+            let fitting = names.filter(|name| fits(&pattern, &name.to_string_lossy()));
+            longer.extend(fitting.map(|name| folder.join(name)));
         }
         found = longer;
     }
@@ -214,7 +218,7 @@ pub fn open(plans: &[MemberPlan]) -> Result<Vec<Checkpoint>, Failures> {
         return Err(Failures(faults.map(Failure::from).collect()));
     }
     let members: Vec<Checkpoint> = members.into_iter().filter_map(Result::ok).collect();
-    let differences = compare::differences(&members).map_err(Failure::from)?;
+    let differences = compare::differences(&members, lora(&members)).map_err(Failure::from)?;
     let is_error = |d: &compare::Difference| d.severity == Severity::Error;
     let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
     let table = compare::table(&differences, &names);
@@ -310,26 +314,49 @@ fn digests(checkpoint: &Checkpoint, threads: usize) -> Result<Vec<WeightsRecord>
     files.collect()
 }
 
-/// Writes a folder with the weighted sum of the members, what belongs to it, and other files.
+/// The weighted sum of members, as `bomf fuse` records it; the files of the members are not noted yet.
+pub fn record(members: &[Checkpoint], coefficients: &[f64], dtype: Option<Dtype>) -> Record {
+    let models = members.iter().zip(coefficients);
+    let models = models.map(|(member, &coefficient)| Model {
+        path: member.path.clone(),
+        coefficient: Some(coefficient),
+        files: Vec::new(),
+    });
+    Record {
+        bomf: env!("CARGO_PKG_VERSION").to_owned(),
+        method: Rule::Linear(Linear::default()),
+        lora: lora(members),
+        seed: 0,
+        base: None,
+        members: models.collect(),
+        patterns: Vec::new(),
+        dtype,
+        accumulate: None,
+        integers: Integers::Error,
+        shard_size: SHARD_SIZE,
+        truncation: None,
+    }
+}
+
+/// Of adapters the factors are averaged, as in the paper.
+fn lora(members: &[Checkpoint]) -> Option<Lora> {
+    let adapters = members.iter().all(Checkpoint::is_adapter);
+    (adapters && !members.is_empty()).then_some(Lora::Factors)
+}
+
+/// Writes a folder with what the record says, what belongs to it, and other files.
 pub fn write_fused(
     members: &[Checkpoint],
-    coefficients: &[f64],
-    dtype: Option<fusion::Dtype>,
+    record: &Record,
     others: &[(&str, &[u8])],
     out: &Path,
 ) -> Result<(), Failure> {
-    let recipe = Recipe {
-        coefficients: coefficients.to_vec(),
-        dtype,
-        ..Recipe::default()
+    let plan = Plan::new(members, &record.recipe())?;
+    let (stem, shard_size) = match record.lora {
+        Some(_) => ("adapter_model", u64::MAX),
+        None => ("model", record.shard_size),
     };
-    let plan = linear::Plan::new(members, &recipe)?;
-    let stem = if members[0].is_adapter() {
-        "adapter_model"
-    } else {
-        "model"
-    };
-    let layout = Layout::new(&plan.specs(), &plan.aliases, stem, SHARD_SIZE)?;
+    let layout = Layout::new(&plan.specs(), &plan.aliases, stem, shard_size)?;
     let folder = Folder::begin(out)?;
     let shards = folder.shards(&layout)?;
     let effort = Effort {
@@ -339,7 +366,10 @@ pub fn write_fused(
     };
     plan.run(&shards, effort, |_| ())?;
     shards.finish()?;
-    for (name, bytes) in companions(&members[0], dtype)? {
+    for (name, mut bytes) in companions(&members[0], record.dtype)? {
+        if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
+            bytes = format!("{:#}\n", adapter_config(members, modules)?).into_bytes();
+        }
         folder.write(&name, &bytes)?;
     }
     for (name, bytes) in others {

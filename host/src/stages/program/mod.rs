@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::Run;
 use super::evaluator::{Evaluator, Findings};
-use super::members::write_fused;
+use super::members::{record, write_fused};
 use crate::config::{EvaluateConfig, RunConfig, ScoreConfig};
 use crate::diagnostics::Failure;
 use crate::metrics::Evaluation;
@@ -140,8 +140,9 @@ impl<'a> ProgramEvaluator<'a> {
     }
 
     fn write(&self, coefficients: &[f64], out: &Path) -> Result<(), Failure> {
+        let record = record(self.members, coefficients, None);
         self.run.timing.measure(Category::Fusion, || {
-            write_fused(self.members, coefficients, None, &[], out)
+            write_fused(self.members, &record, &[], out)
         })
     }
 
