@@ -5,7 +5,7 @@ use crate::kernel::{SumElement, Term, store, weighted_sum};
 use crate::plan::Task;
 use crate::stream::{Buffers, Piece, Work};
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Adds up the sources of a piece, block by block, in f64 where it is wide.
     pub(crate) fn sum(
         &self,
@@ -13,7 +13,7 @@ impl Work<'_> {
         coefficients: &[f64],
         wide: bool,
         piece: Piece,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<()> {
         // Sources with the coefficient zero take no part, whatever they hold.
         let active: Vec<usize> = (0..coefficients.len())

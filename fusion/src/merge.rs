@@ -6,14 +6,14 @@ use crate::plan::Task;
 use crate::rules::{Inputs, Operand, Rule, RuleError, Shape};
 use crate::stream::{Buffers, Piece, Work};
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Merges a piece. The sources are those of the members, and behind them that of the base.
     pub(crate) fn merge(
         &self,
         task: &Task<'_>,
         (rule, coefficients, shape): (&Rule, &[f64], &Shape),
         piece: Piece,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<()> {
         let fault = |error| self.rule_fault(task, shape, error);
         let mut merge = rule.begin(coefficients, shape).map_err(fault)?;
@@ -51,7 +51,7 @@ impl Work<'_> {
         }
     }
 
-    fn read_floats(&self, task: &Task<'_>, block: Piece, buffers: &mut Buffers) -> Result<()> {
+    fn read_floats(&self, task: &Task<'_>, block: Piece, buffers: &mut Buffers<'a>) -> Result<()> {
         buffers.floats.resize(task.sources.len(), Vec::new());
         for (number, source) in task.sources.iter().enumerate() {
             self.read(number, task, block, buffers)?;

@@ -3,6 +3,7 @@
 //! Every way of making tensors goes through here, so that reading, checks and writing are the same for all.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -23,6 +24,9 @@ const PIECE: usize = 1 << 20;
 const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks no smaller than this: below, calls cost more than bytes, and sums of rules depend on the block.
 const SMALLEST_BLOCK: usize = rules::BLOCK;
+
+/// Elements that go to disk together.
+const WRITTEN_TOGETHER: u64 = 1 << 24;
 
 /// With what it is computed; nothing of this changes a bit of the result.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +71,26 @@ impl<'a> Plan<'a> {
                 })
                 .collect();
             drop(sender);
-            receiver.into_iter().for_each(&mut progress);
+            // This thread has nothing else to do: what is written goes to disk while the others go on.
+            let mut unwritten = 0;
+            let written = receiver.into_iter().try_for_each(|elements| {
+                progress(elements);
+                unwritten += elements;
+                match unwritten >= WRITTEN_TOGETHER {
+                    true => {
+                        unwritten = 0;
+                        shards.flush()
+                    }
+                    false => Ok(()),
+                }
+            });
+            if written.is_err() {
+                work.stop.store(true, Ordering::Relaxed);
+            }
             let results = workers
                 .into_iter()
                 .map(|worker| worker.join().expect("no worker panics"));
-            results.fold(Ok(()), Result::and)
+            results.fold(written, Result::and)
         })?;
         let digests = work.digesters.into_iter().map(|model| {
             let files = model.into_iter();
@@ -218,11 +237,26 @@ pub(crate) struct Work<'a> {
     stop: AtomicBool,
 }
 
+/// Elements of a source: where they lie in a mapped file, or in a buffer.
+#[derive(Default)]
+pub(crate) struct Elements<'a> {
+    lying: Option<&'a [u8]>,
+    read: Vec<u8>,
+}
+
+impl Deref for Elements<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.lying.unwrap_or(&self.read)
+    }
+}
+
 /// What each thread has of its own.
 #[derive(Default)]
-pub(crate) struct Buffers {
+pub(crate) struct Buffers<'a> {
     /// One block of each source.
-    pub(crate) sources: Vec<Vec<u8>>,
+    pub(crate) sources: Vec<Elements<'a>>,
     /// The same as numbers.
     pub(crate) floats: Vec<Vec<f32>>,
     pub(crate) scratch: Vec<u8>,
@@ -233,7 +267,7 @@ pub(crate) struct Buffers {
     pub(crate) loaded: (Option<usize>, Vec<Loaded>),
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     fn run(&self, done: &Sender<u64>) -> Result<()> {
         let mut buffers = Buffers::default();
         while !self.stop.load(Ordering::Relaxed) {
@@ -252,7 +286,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn piece(&self, piece: Piece, buffers: &mut Buffers) -> Result<()> {
+    fn piece(&self, piece: Piece, buffers: &mut Buffers<'a>) -> Result<()> {
         let task = &self.plan.tasks[piece.task];
         match &task.make {
             Make::Copy => self.copy(task, piece, buffers)?,
@@ -296,7 +330,7 @@ impl Work<'_> {
         source: usize,
         task: &Task<'_>,
         block: Piece,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<()> {
         let Source {
             model,
@@ -304,14 +338,21 @@ impl Work<'_> {
             widened,
         } = &task.sources[source];
         if buffers.sources.len() <= source {
-            buffers.sources.resize(source + 1, Vec::new());
+            buffers.sources.resize_with(source + 1, Elements::default);
         }
-        let buffer = &mut buffers.sources[source];
-        buffer.resize(block.length * tensor.dtype.size(), 0);
-        let model = &self.plan.models[*model];
+        let Elements { lying, read } = &mut buffers.sources[source];
+        let model: &'a Checkpoint = &self.plan.models[*model];
+        *lying = match widened {
+            None => model.view(tensor, block.start, block.length),
+            Some(_) => None,
+        };
+        if lying.is_some() {
+            return Ok(());
+        }
+        read.resize(block.length * tensor.dtype.size(), 0);
         match widened {
-            None => model.read(tensor, block.start, buffer, &mut buffers.scratch),
-            Some(widths) => read_widened(model, tensor, *widths, block, buffer),
+            None => model.read(tensor, block.start, read, &mut buffers.scratch),
+            Some(widths) => read_widened(model, tensor, *widths, block, read),
         }
     }
 
@@ -339,7 +380,7 @@ impl Work<'_> {
         task: &Task<'_>,
         block: Piece,
         sources: &[usize],
-        buffers: &Buffers,
+        buffers: &Buffers<'a>,
     ) -> Result<()> {
         if !has_non_finite(&buffers.out, task.specs[0].dtype) {
             return self.write(task, 0, block.start, &buffers.out);
@@ -415,7 +456,7 @@ impl Work<'_> {
     }
 
     /// Takes integers over as they are in the first member.
-    fn copy(&self, task: &Task<'_>, piece: Piece, buffers: &mut Buffers) -> Result<()> {
+    fn copy(&self, task: &Task<'_>, piece: Piece, buffers: &mut Buffers<'a>) -> Result<()> {
         for block in self.blocks(piece) {
             self.read(0, task, block, buffers)?;
             let others = match self.plan.integers {
@@ -425,7 +466,7 @@ impl Work<'_> {
             for source in others {
                 self.read(source, task, block, buffers)?;
                 let (first, other) = (&buffers.sources[0], &buffers.sources[source]);
-                if let Some(byte) = first.iter().zip(other).position(|(a, b)| a != b) {
+                if let Some(byte) = first.iter().zip(other.iter()).position(|(a, b)| a != b) {
                     let element = block.start + byte / task.specs[0].dtype.size();
                     return Err(Error::input(
                         "fuse::integers",

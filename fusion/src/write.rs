@@ -290,6 +290,17 @@ impl Shards<'_> {
             .map_err(|error| Error::io("write::file", path, &error))
     }
 
+    /// Brings to disk what was written so far.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn flush(&self) -> Result<()> {
+        self.files.iter().try_for_each(|(path, file)| {
+            file.sync_data()
+                .map_err(|error| Error::io("write::file", path, &error))
+        })
+    }
+
     /// Sees that all is on disk, and writes the index, where there is one.
     ///
     /// # Errors

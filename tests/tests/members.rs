@@ -8,6 +8,9 @@ use bomf_tests::{Bomf, Output, TinyRun};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Numbers beside the weights: so many that a file has several pages.
+const PADDING: usize = 20_000;
+
 /// Three checkpoints whose fusion is the coefficients themselves: `w` is (1, 0), (0, 1) and (0, 0).
 fn corners() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -18,11 +21,15 @@ fn corners() -> TempDir {
     ] {
         let path = folder.path().join(name);
         std::fs::create_dir(&path).unwrap();
-        let header = json!({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}});
+        let header = json!({
+            "padding": {"dtype": "F32", "shape": [PADDING], "data_offsets": [0, 4 * PADDING]},
+            "w": {"dtype": "F32", "shape": [2], "data_offsets": [4 * PADDING, 4 * PADDING + 8]},
+        });
         let mut header = header.to_string().into_bytes();
         header.resize(header.len().next_multiple_of(8), b' ');
         let mut file = (header.len() as u64).to_le_bytes().to_vec();
         file.extend(header);
+        file.extend([0; 4 * PADDING]);
         file.extend(weights.iter().flat_map(|x| x.to_le_bytes()));
         std::fs::write(path.join("model.safetensors"), file).unwrap();
         std::fs::write(path.join("config.json"), r#"{"model_type": "corner"}"#).unwrap();
@@ -175,6 +182,17 @@ fn changed_members_are_noticed() {
     run(here, &["--resume"])
         .expect_code(2)
         .expect_stderr(&["error[run::changed]", "members"]);
+}
+
+#[test]
+fn a_member_that_is_cut_while_it_is_in_use_is_an_error_and_no_crash() {
+    let folder = corners();
+    let here = folder.path();
+    let cut = "echo x >> calls; [ $(wc -l < calls) -eq 5 ] && truncate -s 300 c-2/model.safetensors\nshift_by=0;";
+    write(here, BY_COMMAND, &EVALUATE.replace("shift_by=0;", cut));
+    let output = run(here, &[]).expect_code(4);
+    output.expect_stderr(&["error[checkpoint::changed]", "another program has cut"]);
+    assert!(!here.join("out/fused").exists());
 }
 
 #[test]

@@ -368,14 +368,14 @@ impl AddProducts {
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Adds products to a piece of a tensor of the base.
     pub(crate) fn add_products(
         &self,
         task: &Task<'_>,
         add: &AddProducts,
         piece: Piece,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<()> {
         // A thread takes most pieces of a tensor one behind the other.
         if buffers.loaded.0 != Some(piece.task) {
@@ -405,7 +405,7 @@ impl Work<'_> {
         add: &AddProducts,
         block: Piece,
         sums: &mut Vec<S>,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) {
         let base = task.sources[0].tensor.dtype;
         let bytes = &buffers.sources[0];
@@ -452,7 +452,7 @@ impl Work<'_> {
         &self,
         task: &Task<'_>,
         add: &AddProducts,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<Vec<Loaded>> {
         let products = add.products.iter().enumerate();
         let loaded = products.map(|(number, product)| {
@@ -465,7 +465,7 @@ impl Work<'_> {
             // Also says where the other factor is not finite.
             self.read_whole(task, right, buffers)?;
             let dtype = task.sources[right].tensor.dtype;
-            let mut stored = std::mem::take(&mut buffers.sources[right]);
+            let mut stored = buffers.sources[right].to_vec();
             if product.is_transposed {
                 numbers = transposed(&numbers, product.rank, 1);
                 stored = transposed(
@@ -488,7 +488,7 @@ impl Work<'_> {
         &self,
         task: &Task<'_>,
         source: usize,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<Vec<f64>> {
         let tensor = task.sources[source].tensor;
         let whole = Piece {

@@ -149,13 +149,13 @@ impl Refactor {
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Makes both factors of a module.
     pub(crate) fn refactor(
         &self,
         task: &Task<'_>,
         refactor: &Refactor,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'a>,
     ) -> Result<()> {
         let sources = 0..task.sources.len();
         let factors = sources.map(|source| self.read_whole(task, source, buffers));
