@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::cli::FuseArguments;
 use crate::diagnostics::{Failure, Failures};
-use crate::progress::Progress;
+use crate::progress::{Progress, Stage};
 
 /// Does what the arguments say, and tells what came of it.
 pub fn fuse(
@@ -46,7 +46,15 @@ pub fn fuse(
     plan.warnings.iter().for_each(|line| progress.say(line));
     // 3. The fusion.
     let folder = Folder::begin(out).map_err(Failure::from)?;
-    make(&mut record, (&models, &plan), &folder, arguments, progress)?;
+    let stage = progress.stage("fuse, million weights", millions(plan.elements()));
+    make(
+        &mut record,
+        (&models, &plan),
+        &folder,
+        effort(arguments),
+        tell(&stage),
+    )?;
+    stage.finish();
     if let Some(earlier) = &earlier {
         expect_same_models(&mut record, earlier, arguments, progress)?;
     }
@@ -112,44 +120,63 @@ fn settle_adapters(record: &mut Record, models: &[Checkpoint]) -> Result<(), Fai
     }
 }
 
-/// Writes the weights, and notes what they were made of.
-fn make(
+/// Writes the weights and the files that go with them, and notes what they were made of. `progress` hears of elements as they
+/// are done.
+pub fn make(
     record: &mut Record,
     (models, plan): (&[Checkpoint], &Plan<'_>),
     folder: &Folder,
-    arguments: &FuseArguments,
-    progress: &Progress,
+    effort: Effort,
+    progress: impl FnMut(u64),
 ) -> Result<(), Failure> {
-    let (stem, shard_size) = match kin(record, models).is_adapter() {
+    let kin = kin(record, models);
+    let (stem, shard_size) = match kin.is_adapter() {
         true => ("adapter_model", u64::MAX),
         false => ("model", record.shard_size),
     };
     let layout = Layout::new(&plan.specs(), &plan.aliases, stem, shard_size)?;
     let shards = folder.shards(&layout)?;
+    let outcome = plan.run(&shards, effort, progress)?;
+    shards.finish()?;
+    record.note_files(models, &outcome.digests);
+    record.truncation = TruncationRecord::new(&outcome.truncations);
+    for (name, mut bytes) in companions(kin, record.dtype)? {
+        if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
+            bytes = format!("{:#}\n", adapter_config(models, modules)?).into_bytes();
+        }
+        folder.write(&name, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Threads, memory and digests as the arguments say.
+fn effort(arguments: &FuseArguments) -> Effort {
     let threads = arguments.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, |n| n.get()),
         usize::from,
     );
-    let effort = Effort {
+    Effort {
         threads,
         memory: usize::try_from(arguments.memory).unwrap_or(usize::MAX),
         digests: !arguments.no_digests,
-    };
-    let millions = |elements: u64| elements.div_ceil(1_000_000);
-    let stage = progress.stage("fuse, million weights", millions(plan.elements()));
+    }
+}
+
+/// Tells of the elements that are done, in millions of weights.
+fn tell<'a>(stage: &'a Stage<'_>) -> impl FnMut(u64) + 'a {
     let mut done = 0;
-    let outcome = plan.run(&shards, effort, |elements| {
+    move |elements| {
         let before = millions(done);
         done += elements;
         let steps = millions(done) - before;
         if steps > 0 {
             stage.advance(steps, "");
         }
-    })?;
-    stage.finish();
-    record.note_files(models, &outcome.digests);
-    record.truncation = TruncationRecord::new(&outcome.truncations);
-    Ok(shards.finish()?)
+    }
+}
+
+fn millions(elements: u64) -> u64 {
+    elements.div_ceil(1_000_000)
 }
 
 /// What the result is like: the first member, or the model that adapters are added to.
@@ -176,18 +203,12 @@ fn expect_same_models(
     Ok(())
 }
 
-/// Writes what stands beside the weights.
+/// Writes the card and the record.
 fn describe(
     record: &Record,
     (models, plan): (&[Checkpoint], &Plan<'_>),
     folder: &Folder,
 ) -> Result<(), Failure> {
-    for (name, mut bytes) in companions(kin(record, models), record.dtype)? {
-        if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
-            bytes = format!("{:#}\n", adapter_config(models, modules)?).into_bytes();
-        }
-        folder.write(&name, &bytes)?;
-    }
     let dtypes: BTreeSet<Dtype> = plan.specs().iter().map(|spec| spec.dtype).collect();
     folder.write("README.md", record.card(models, &dtypes)?.as_bytes())?;
     folder.write(RECORD, format!("{:#}\n", json!(record)).as_bytes())?;

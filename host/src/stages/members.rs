@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::TensorSpec;
-use fusion::checkpoint::ADAPTER_CONFIG;
 use fusion::compare::{self, Severity};
 use fusion::digest::Digester;
-use fusion::lora::{Lora, adapter_config};
+use fusion::lora::Lora;
 use fusion::plan::{Integers, Plan, fits};
-use fusion::record::{Model, Record, WeightsRecord, companions};
+use fusion::record::{Model, Record, WeightsRecord};
 use fusion::rules::{Linear, Rule};
 use fusion::stream::Effort;
-use fusion::write::{Folder, Layout, SHARD_SIZE};
+use fusion::write::{Folder, SHARD_SIZE};
 use fusion::{Checkpoint, Dtype};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +24,7 @@ use super::trajectory::{Trajectory, describe};
 use crate::config::MemberConfig;
 use crate::config::document::{Document, child, item};
 use crate::diagnostics::{Failure, Failures};
+use crate::fuse;
 use crate::metrics::Evaluation;
 use crate::timing::Category;
 use crate::weights;
@@ -352,26 +352,14 @@ pub fn write_fused(
     out: &Path,
 ) -> Result<(), Failure> {
     let plan = Plan::new(members, &record.recipe())?;
-    let (stem, shard_size) = match record.lora {
-        Some(_) => ("adapter_model", u64::MAX),
-        None => ("model", record.shard_size),
-    };
-    let layout = Layout::new(&plan.specs(), &plan.aliases, stem, shard_size)?;
     let folder = Folder::begin(out)?;
-    let shards = folder.shards(&layout)?;
     let effort = Effort {
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         memory: FUSION_MEMORY,
         digests: false,
     };
-    plan.run(&shards, effort, |_| ())?;
-    shards.finish()?;
-    for (name, mut bytes) in companions(&members[0], record.dtype)? {
-        if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
-            bytes = format!("{:#}\n", adapter_config(members, modules)?).into_bytes();
-        }
-        folder.write(&name, &bytes)?;
-    }
+    let mut made = record.clone();
+    fuse::make(&mut made, (members, &plan), &folder, effort, |_| ())?;
     for (name, bytes) in others {
         folder.write(name, bytes)?;
     }
