@@ -16,9 +16,11 @@ mod linear;
 pub mod lora;
 mod merge;
 pub mod plan;
+pub mod recipe;
 pub mod record;
 pub mod rules;
 pub mod stream;
+mod work;
 pub mod write;
 
 pub use checkpoint::Checkpoint;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernel::{SumElement, Term, store, weighted_sum};
 use crate::plan::Task;
-use crate::stream::{Buffers, Piece, Work};
+use crate::work::{Buffers, Piece, Work};
 
 impl<'a> Work<'a> {
     /// Adds up the sources of a piece, block by block, in f64 where it is wide.

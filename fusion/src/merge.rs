@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{read, store};
 use crate::plan::Task;
 use crate::rules::{Inputs, Operand, Rule, RuleError, Shape};
-use crate::stream::{Buffers, Piece, Work};
+use crate::work::{Buffers, Piece, Work};
 
 impl<'a> Work<'a> {
     /// Merges a piece. The sources are those of the members, and behind them that of the base.

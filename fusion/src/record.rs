@@ -10,7 +10,7 @@ use crate::compare::json;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::lora::{Lora, Truncation};
-use crate::plan::{Integers, Pattern, Recipe};
+use crate::recipe::{Integers, Pattern, Recipe};
 use crate::rules::Rule;
 
 /// Name of the record in the folder of a fused model.

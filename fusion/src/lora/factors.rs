@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::lora::{Module, Modules};
-use crate::plan::{Make, Recipe, Source, Task};
+use crate::plan::{Make, Source, Task};
+use crate::recipe::Recipe;
 use crate::write::Spec;
 
 /// The tasks that make both factors of every module, with ranks and scales of the result.

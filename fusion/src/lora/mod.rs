@@ -5,6 +5,7 @@
 //! 2022). Averaging factors is cheap and rough: the product of averages is not the average of products. Averaging products is
 //! exact up to the rank that the result is given.
 
+mod add;
 mod factors;
 mod into;
 mod products;
@@ -17,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
 
-use crate::plan::{Make, Recipe, Source, Task};
+use crate::plan::{Make, Source, Task};
+use crate::recipe::Recipe;
 use crate::write::Spec;
 
-pub(crate) use into::{AddProducts, Loaded, tasks as into_base};
+pub(crate) use add::{AddProducts, Loaded};
+pub(crate) use into::tasks as into_base;
 pub(crate) use products::Refactor;
 pub use products::Truncation;
 use settings::Settings;

@@ -9,8 +9,9 @@ use nalgebra::{DMatrix, DMatrixView};
 use crate::error::Result;
 use crate::kernel::{has_non_finite, store};
 use crate::lora::{Module, Modules};
-use crate::plan::{Make, Recipe, Source, Task};
-use crate::stream::{Buffers, Work};
+use crate::plan::{Make, Source, Task};
+use crate::recipe::Recipe;
+use crate::work::{Buffers, Work};
 use crate::write::Spec;
 
 /// How the factors of a module are made.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fusion::Dtype;
 use fusion::lora::Lora;
-use fusion::plan::{Integers, Pattern};
+use fusion::recipe::{Integers, Pattern};
 use fusion::record::{Model, Record};
 use fusion::rules::Rule;
 use serde_json::{Value, json};
