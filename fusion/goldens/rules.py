@@ -28,19 +28,21 @@ NAMES = {"coefficients": "weight"}  # ours: mergekit's
 
 
 def tensors():
-    """Base and members in steps of 2^-12, so that their decimals are short and exact."""
+    """Base and members in steps of 2^-12, so that their decimals are short and exact; magnitudes differ where they can."""
     random = numpy.random.default_rng(SEED)
     for name, shape in SHAPES.items():
-        step, spread = {"ties": (4, 1.0), "still": (4096, 0.0), "near": (4096, 0.01)}.get(name, (4096, 0.6))
+        step, spread = {"ties": (4, 1.0), "still": (4096, 0.0), "near": (4096, 0.02)}.get(name, (4096, 0.6))
         base = numpy.round(random.standard_normal(shape) * 4096) / 4096
-        deltas = numpy.round(random.standard_normal((MEMBERS, *shape)) * spread * step) / step
+        while True:
+            deltas = numpy.round(random.standard_normal((MEMBERS, *shape)) * spread * step) / step
+            if name in ("ties", "still") or all(len(numpy.unique(abs(delta))) == delta.size for delta in deltas):
+                break
         yield name, base.astype(numpy.float32), (base + deltas).astype(numpy.float32)
 
 
 def rules():
     """Options of every call, in our names."""
-    yield {"use": "linear"}
-    yield {"use": "linear", "coefficients": [0.5, 0.3, 0.7]}
+    yield {"use": "linear", "coefficients": [0.5, 0.3, 0.7], "normalize": True}
     yield {"use": "linear", "coefficients": [0.5, -0.3, 0.7], "normalize": False}
     for t in (0.0, 0.3, 1.0):
         yield {"use": "slerp", "t": t}
@@ -76,7 +78,6 @@ def merged(options, base, members):
     use = options.pop("use")
     parameters = {NAMES.get(key, key): value for key, value in options.items()}
     if use == "linear":
-        parameters.setdefault("weight", 1.0)
         group = TensorGroup.from_tensors([torch.tensor(x) for x in members])
     else:
         if use == "slerp":

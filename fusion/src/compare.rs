@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::lora::{Lora, may_differ};
 
 /// Settings of a model that say where it came from or how it is run, not what its weights mean.
 const IDLE_SETTINGS: [&str; 8] = [
@@ -21,16 +22,16 @@ const IDLE_SETTINGS: [&str; 8] = [
     "auto_map",
 ];
 
-/// Settings of an adapter of which the same numbers in the factors mean other weights.
-const ADAPTER_SETTINGS: [&str; 8] = [
-    "peft_type",
+/// Settings of an adapter that have to be the same in all.
+const ADAPTER_SETTINGS: [&str; 3] = ["peft_type", "fan_in_fan_out", "use_dora"];
+
+/// Settings of an adapter that say what its factors are multiplied by, and how many there are.
+const SCALE_SETTINGS: [&str; 5] = [
     "r",
     "lora_alpha",
     "use_rslora",
     "rank_pattern",
     "alpha_pattern",
-    "fan_in_fan_out",
-    "use_dora",
 ];
 
 /// How much a difference matters.
@@ -56,29 +57,40 @@ pub struct Difference {
     pub found: Vec<Option<String>>,
 }
 
-/// All differences, errors first.
+/// All differences, errors first; `lora` says how adapters are to be combined, if they are.
 ///
 /// # Errors
 /// When a file beside the weights cannot be read; differences are no errors.
-pub fn differences(members: &[Checkpoint]) -> Result<Vec<Difference>> {
-    let mut differences = tensors(members);
-    differences.extend(vocabularies(members)?);
-    let settings = |file, severity: fn(&str) -> Option<Severity>| settings(members, file, severity);
-    differences.extend(settings("config.json", |key| {
-        match (key, IDLE_SETTINGS.contains(&key)) {
+pub fn differences(models: &[Checkpoint], lora: Option<Lora>) -> Result<Vec<Difference>> {
+    let mut differences = match lora {
+        // Adapters and their base have nothing in common but names of modules.
+        Some(Lora::Into) => Vec::new(),
+        _ => tensors(models, lora),
+    };
+    differences.extend(vocabularies(models)?);
+    let settings =
+        |file, severity: &dyn Fn(&str) -> Option<Severity>| settings(models, file, severity);
+    differences.extend(settings(
+        "config.json",
+        &|key| match (key, IDLE_SETTINGS.contains(&key)) {
             ("model_type", _) => Some(Severity::Error),
             (_, true) => None,
             (_, false) => Some(Severity::Note),
+        },
+    )?);
+    differences.extend(settings("adapter_config.json", &|key| {
+        let is_error = ADAPTER_SETTINGS.contains(&key) && lora != Some(Lora::Into);
+        match (is_error, SCALE_SETTINGS.contains(&key), lora) {
+            (true, ..) | (_, true, None) => Some(Severity::Error),
+            (_, true, Some(_)) => Some(Severity::Note),
+            _ => None,
         }
-    })?);
-    differences.extend(settings("adapter_config.json", |key| {
-        ADAPTER_SETTINGS.contains(&key).then_some(Severity::Error)
     })?);
     differences.sort_by(|a, b| (a.severity, &a.what).cmp(&(b.severity, &b.what)));
     Ok(differences)
 }
 
-fn tensors(members: &[Checkpoint]) -> Vec<Difference> {
+fn tensors(members: &[Checkpoint], lora: Option<Lora>) -> Vec<Difference> {
     let names: BTreeSet<&str> = members
         .iter()
         .flat_map(|member| member.tensors().iter().map(|tensor| tensor.name.as_str()))
@@ -101,11 +113,12 @@ fn tensors(members: &[Checkpoint]) -> Vec<Difference> {
         if fits && alike || !fits && is_tied_elsewhere(members, name) {
             continue;
         }
+        // Ranks of factors may differ, and some adapters may change modules that others do not.
+        let is_error = !fits && (lora.is_none() || !may_differ(name));
         differences.push(Difference {
-            severity: if fits {
-                Severity::Note
-            } else {
-                Severity::Error
+            severity: match is_error {
+                true => Severity::Error,
+                false => Severity::Note,
             },
             what: "tensor".to_owned(),
             name: name.to_owned(),
@@ -181,7 +194,7 @@ fn vocabulary(member: &Checkpoint) -> Result<Option<String>> {
 fn settings(
     members: &[Checkpoint],
     file: &str,
-    severity: impl Fn(&str) -> Option<Severity>,
+    severity: &dyn Fn(&str) -> Option<Severity>,
 ) -> Result<Vec<Difference>> {
     let all = members
         .iter()

@@ -53,10 +53,16 @@ impl<'a> Digester<'a> {
         }
         let offset = piece as u64 * PIECE;
         let length = PIECE.min(self.file.length() - offset);
-        buffer.resize(length as usize, 0);
-        self.file.read_at(offset, buffer)?;
+        let bytes = match self.file.view(offset..offset + length) {
+            Some(bytes) => bytes,
+            None => {
+                buffer.resize(length as usize, 0);
+                self.file.read_at(offset, buffer)?;
+                buffer
+            }
+        };
         let mut hasher = blake3::Hasher::new();
-        hasher.set_input_offset(offset).update(buffer);
+        hasher.set_input_offset(offset).update(bytes);
         let value = hasher.finalize_non_root();
         self.values.lock().expect("no holder panics")[piece] = value;
         Ok(())

@@ -1,16 +1,17 @@
-//! How a fused model was made: `fusion.json`, from which it can be made again, and the model card.
+//! How a fused model was made: `fusion.json`, from which it can be made again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
 use crate::compare::json;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::linear::{Integers, Pattern, Recipe};
+use crate::lora::{Lora, Truncation};
+use crate::recipe::{Integers, Pattern, Recipe};
+use crate::rules::Rule;
 
 /// Name of the record in the folder of a fused model.
 pub const RECORD: &str = "fusion.json";
@@ -21,10 +22,17 @@ pub const RECORD: &str = "fusion.json";
 pub struct Record {
     /// Version of the program.
     pub bomf: String,
-    /// The rule.
-    pub method: Method,
+    /// How members are combined, with all options.
+    pub method: Rule,
+    /// How adapters were combined, where the members are adapters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
+    /// What random choices depend on.
+    pub seed: u64,
+    /// What the members were trained from, where the rule needs it or adapters are added to it.
+    pub base: Option<Model>,
     /// What took part.
-    pub members: Vec<Member>,
+    pub members: Vec<Model>,
     /// Coefficients for some tensors; the last that fits counts.
     pub patterns: Vec<Pattern>,
     /// The type of fused tensors, where one was chosen.
@@ -35,24 +43,47 @@ pub struct Record {
     pub integers: Integers,
     /// Most bytes of data per file.
     pub shard_size: u64,
+    /// What a lower rank cost, where products of factors were taken apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncation: Option<TruncationRecord>,
 }
 
-/// How members are combined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// A weighted sum.
-    Linear,
-}
-
-/// A member of the fusion.
+/// The Frobenius norm of what was left out, as a share of that of the whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
+pub struct TruncationRecord {
+    /// Of all modules together.
+    pub overall: f64,
+    /// Of each module.
+    pub modules: BTreeMap<String, f64>,
+}
+
+impl TruncationRecord {
+    /// Of what modules lost; nothing where there are none.
+    pub fn new(truncations: &BTreeMap<String, Truncation>) -> Option<Self> {
+        let mut all = Truncation::default();
+        for module in truncations.values() {
+            all.lost += module.lost;
+            all.whole += module.whole;
+        }
+        let modules = truncations.iter();
+        let modules = modules.map(|(name, lost)| (name.clone(), lost.relative()));
+        (!truncations.is_empty()).then(|| Self {
+            overall: all.relative(),
+            modules: modules.collect(),
+        })
+    }
+}
+
+/// A model that took part in a fusion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
     /// Where it was.
     pub path: PathBuf,
-    /// Its part.
-    pub coefficient: f64,
+    /// Its part; a base has none, nor has a member of a rule without coefficients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coefficient: Option<f64>,
     /// The files of its weights.
     pub files: Vec<WeightsRecord>,
 }
@@ -73,11 +104,11 @@ impl Record {
     /// What to compute.
     pub fn recipe(&self) -> Recipe {
         Recipe {
-            coefficients: self
-                .members
-                .iter()
-                .map(|member| member.coefficient)
-                .collect(),
+            rule: self.method.clone(),
+            seed: self.seed,
+            lora: self.lora,
+            has_base: self.base.is_some(),
+            coefficients: self.members.iter().filter_map(|m| m.coefficient).collect(),
             patterns: self.patterns.clone(),
             dtype: self.dtype,
             accumulate: self.accumulate,
@@ -85,39 +116,44 @@ impl Record {
         }
     }
 
-    /// Notes what the members' files are. `digests` are those of every file of every member.
+    /// All models that take part: the members, then the base.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.members.iter().chain(&self.base)
+    }
+
+    /// Notes what the models' files are. `digests` are those of every file of every model.
     pub fn note_files(&mut self, checkpoints: &[Checkpoint], digests: &[Vec<Option<String>>]) {
-        for ((member, checkpoint), digests) in self.members.iter_mut().zip(checkpoints).zip(digests)
-        {
+        let models = self.members.iter_mut().chain(&mut self.base);
+        for ((model, checkpoint), digests) in models.zip(checkpoints).zip(digests) {
             let files = checkpoint.files.iter().zip(digests);
             let files = files.map(|(file, digest)| WeightsRecord {
                 name: name(&file.path),
                 bytes: file.length(),
                 blake3: digest.clone(),
             });
-            member.files = files.collect();
+            model.files = files.collect();
         }
     }
 
-    /// Whether the members' files, as this record has them, are those of an earlier one, as far as both know digests.
+    /// Whether the models' files, as this record has them, are those of an earlier one, as far as both know digests.
     ///
     /// # Errors
     /// Names the file that changed.
-    pub fn check_same_members(&self, earlier: &Record) -> Result<()> {
-        for (member, before) in self.members.iter().zip(&earlier.members) {
-            let place = member.path.display();
+    pub fn check_same_models(&self, earlier: &Record) -> Result<()> {
+        for (model, before) in self.models().zip(earlier.models()) {
+            let place = model.path.display();
             let fault = |what: String| {
                 Error::input("fuse::changed", &place, what)
                     .hint("the record was made of other weights: bring them back, or fuse anew")
             };
-            if member.files.len() != before.files.len() {
+            if model.files.len() != before.files.len() {
                 return Err(fault(format!(
                     "found {} files of weights, expected {} as recorded",
-                    member.files.len(),
+                    model.files.len(),
                     before.files.len()
                 )));
             }
-            for (file, before) in member.files.iter().zip(&before.files) {
+            for (file, before) in model.files.iter().zip(&before.files) {
                 let differs = file.blake3.is_some()
                     && before.blake3.is_some()
                     && file.blake3 != before.blake3;
@@ -133,66 +169,6 @@ impl Record {
         }
         Ok(())
     }
-
-    /// The model card, Markdown with a YAML front matter.
-    ///
-    /// # Errors
-    /// When a file beside a member's weights cannot be read.
-    pub fn card(&self, checkpoints: &[Checkpoint], out_dtypes: &BTreeSet<Dtype>) -> Result<String> {
-        let is_adapter = checkpoints.iter().any(Checkpoint::is_adapter);
-        let mut text = String::from("---\n");
-        let bases = bases(checkpoints)?;
-        if !bases.is_empty() {
-            text.push_str("base_model:\n");
-            // A JSON string is a YAML string.
-            bases
-                .iter()
-                .for_each(|base| text.push_str(&format!("- {}\n", Value::from(base.as_str()))));
-        }
-        let library = if is_adapter { "peft" } else { "transformers" };
-        text.push_str(&format!(
-            "library_name: {library}\ntags:\n- merge\n- bomf\n---\n\n"
-        ));
-
-        let kind = if is_adapter { "adapter" } else { "model" };
-        let dtypes: Vec<String> = out_dtypes.iter().map(Dtype::to_string).collect();
-        text.push_str(&format!(
-            "# Fused {kind}\n\nA weighted sum of {} members, made by bomf {}. Its tensors are {}.\n\n\
-             | member | coefficient | weights | BLAKE3 |\n|---|---|---|---|\n",
-            self.members.len(),
-            self.bomf,
-            dtypes.join(", ")
-        ));
-        for (member, checkpoint) in self.members.iter().zip(checkpoints) {
-            for (i, file) in member.files.iter().enumerate() {
-                let (shown, coefficient) = match i {
-                    0 => (cell(&name(&member.path)), member.coefficient.to_string()),
-                    _ => Default::default(),
-                };
-                let digest = file.blake3.as_deref().unwrap_or("not taken");
-                let weights = format!("{} ({})", cell(&file.name), checkpoint.format);
-                text.push_str(&format!(
-                    "| {shown} | {coefficient} | {weights} | {digest} |\n"
-                ));
-            }
-        }
-        if !self.patterns.is_empty() {
-            text.push_str("\nSome tensors have coefficients of their own; the last pattern that fits counts.\n\n| tensors | coefficients |\n|---|---|\n");
-            for Pattern {
-                pattern,
-                coefficients,
-            } in &self.patterns
-            {
-                let row: Vec<String> = coefficients.iter().map(f64::to_string).collect();
-                text.push_str(&format!("| `{}` | {} |\n", cell(pattern), row.join(", ")));
-            }
-        }
-        text.push_str(&format!(
-            "\n`{RECORD}` has all settings. The same bytes again, as long as the members are where they were:\n\n\
-             ```\nbomf fuse --replay {RECORD} --out DIR\n```\n"
-        ));
-        Ok(text)
-    }
 }
 
 impl WeightsRecord {
@@ -202,54 +178,20 @@ impl WeightsRecord {
     }
 }
 
-fn name(path: &Path) -> String {
+/// A path without its folders.
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().map_or_else(
         || path.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     )
 }
 
-/// Text for a cell of a Markdown table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
-
-/// Names of the models that the members were trained from, as far as their settings tell; folders are nobody else's names.
-fn bases(checkpoints: &[Checkpoint]) -> Result<BTreeSet<String>> {
-    let mut bases = BTreeSet::new();
-    for checkpoint in checkpoints {
-        for (file, key) in [
-            ("config.json", "_name_or_path"),
-            ("adapter_config.json", "base_model_name_or_path"),
-        ] {
-            let Some(path) = checkpoint.companions.get(file) else {
-                continue;
-            };
-            let settings = json(path)?;
-            let base = settings[key].as_str().unwrap_or_default();
-            let parts: Vec<&str> = base.split('/').collect();
-            let is_name = parts.len() <= 2
-                && parts.iter().all(|part| {
-                    !part.is_empty()
-                        && !part.starts_with('.')
-                        && part
-                            .chars()
-                            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-                });
-            if is_name {
-                bases.insert(base.to_owned());
-            }
-        }
-    }
-    Ok(bases)
-}
-
-/// Files that go with a fused model: those beside the first member's weights, with the type of its tensors in them.
+/// Files that go with a fused model: those beside the weights of a model, with the type of the fused tensors in them.
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn companions(first: &Checkpoint, dtype: Option<Dtype>) -> Result<Vec<(String, Vec<u8>)>> {
-    let files = first.companions.iter().map(|(name, path)| {
+pub fn companions(model: &Checkpoint, dtype: Option<Dtype>) -> Result<Vec<(String, Vec<u8>)>> {
+    let files = model.companions.iter().map(|(name, path)| {
         let mut bytes =
             std::fs::read(path).map_err(|error| Error::io("checkpoint::read", path, &error))?;
         if let ("config.json", Some(dtype)) = (name.as_str(), dtype.and_then(Dtype::torch_name)) {

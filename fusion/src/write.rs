@@ -29,6 +29,13 @@ pub struct Spec {
     pub shape: Vec<usize>,
 }
 
+impl Spec {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 /// Which tensor goes where.
 #[derive(Debug)]
 pub struct Layout {
@@ -281,6 +288,17 @@ impl Shards<'_> {
         let (path, file) = &self.files[file];
         write_all_at(file, offset + start, bytes)
             .map_err(|error| Error::io("write::file", path, &error))
+    }
+
+    /// Brings to disk what was written so far.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn flush(&self) -> Result<()> {
+        self.files.iter().try_for_each(|(path, file)| {
+            file.sync_data()
+                .map_err(|error| Error::io("write::file", path, &error))
+        })
     }
 
     /// Sees that all is on disk, and writes the index, where there is one.

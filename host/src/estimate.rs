@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use bomf_plugin_api::{ModelSpec, Table, TrainingSpec};
+use bomf_plugin_api::{Model, ModelSpec, PluginError, Table, TrainingSpec};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::config::UseConfig;
+use crate::data::Splits;
 use crate::diagnostics::Failure;
 use crate::memory;
-use crate::plan::Plan;
+use crate::plan::{ModelPlan, Plan, TrainingPlan};
 use crate::registry::Registry;
 use crate::stages::{TEST, TRAIN, VALIDATION};
 
@@ -22,7 +24,7 @@ const LONG_ENOUGH: f64 = 0.3;
 pub struct Estimate {
     /// Seconds of the hyperparameter search.
     pub tuning_seconds: f64,
-    /// Seconds of the training and the evaluation of its checkpoints.
+    /// Seconds of the training and the evaluation of its checkpoints; 0 where nothing is trained.
     pub trajectory_seconds: f64,
     /// Seconds of all methods, if each uses all its evaluations.
     pub fusion_seconds: f64,
@@ -53,27 +55,33 @@ impl Estimate {
     ///
     /// # Errors
     /// Those of the model.
-    pub fn measure(plan: &Plan, registry: &Registry) -> Result<Self, Failure> {
+    pub fn measure(plan: &Plan, model: &ModelPlan, registry: &Registry) -> Result<Self, Failure> {
+        let Some(trained) = &model.training else {
+            return Self::of_members(plan, model, registry);
+        };
         let frozen = plan.config.trajectory.freeze_layers;
-        let pace = Pace::measure(plan, registry, frozen)?;
+        let pace = Pace::measure(plan, model, registry, frozen)?;
         let proxy = match &plan.config.tune {
-            Some(tune) if tune.proxy.freeze_layers != frozen => {
-                Some(Pace::measure(plan, registry, tune.proxy.freeze_layers)?)
-            }
+            Some(tune) if tune.proxy.freeze_layers != frozen => Some(Pace::measure(
+                plan,
+                model,
+                registry,
+                tune.proxy.freeze_layers,
+            )?),
             _ => None,
         };
-        let [train, validation, test] = plan.splits.facts.rows.map(|rows| rows as f64);
+        let [train, validation, test] = model.splits.facts.rows.map(|rows| rows as f64);
         let training = |pace: &Pace, epochs: f64, evaluations: f64| {
             epochs * train * pace.train + evaluations * validation * pace.predict
         };
-        let tuning_seconds = plan.tune.as_ref().map_or(0.0, |tune| {
+        let tuning_seconds = trained.tune.as_ref().map_or(0.0, |tune| {
             let own = proxy
                 .as_ref()
                 .map_or(0.0, |proxy| (train + validation + test) * proxy.prepare);
             let pace = proxy.as_ref().unwrap_or(&pace);
             own + tune.trials as f64 * training(pace, tune.epochs, tune.epochs.ceil())
         });
-        let checkpoints = plan.trajectory.checkpoints as f64;
+        let checkpoints = trained.trajectory.checkpoints as f64;
         let searched: u64 = plan.methods.iter().map(|method| method.iterations).sum();
         let rows = train + validation + test;
         let mib = |bytes: f64| (bytes / f64::from(1 << 20)).ceil() as u64;
@@ -81,13 +89,32 @@ impl Estimate {
         Ok(Self {
             tuning_seconds,
             trajectory_seconds: rows * pace.prepare
-                + training(&pace, plan.trajectory.epochs, checkpoints),
+                + training(&pace, trained.trajectory.epochs, checkpoints),
             fusion_seconds: searched as f64 * validation * pace.predict,
             test_seconds: plan.methods.len() as f64 * test * pace.predict,
             member_bytes: pace.trainable_bytes,
             memory_mib: memory::peak_anonymous_mib().map(|now| now + mib(rows * pace.kept)),
             // All checkpoints, the state of the training (weights and two moments, twice while it is replaced), the model.
             disk_mib: mib((checkpoints + 6.0) * weights + 4.0 * pace.parameters as f64),
+        })
+    }
+
+    /// Without a training: the members are evaluated, and searched.
+    fn of_members(plan: &Plan, model: &ModelPlan, registry: &Registry) -> Result<Self, Failure> {
+        let pace = Pace::measure(plan, model, registry, None)?;
+        let [_, validation, test] = model.splits.facts.rows.map(|rows| rows as f64);
+        let searched: u64 = plan.methods.iter().map(|method| method.iterations).sum();
+        let evaluations = searched as f64 + plan.members.len() as f64;
+        let rows = validation + test;
+        let mib = |bytes: f64| (bytes / f64::from(1 << 20)).ceil() as u64;
+        Ok(Self {
+            tuning_seconds: 0.0,
+            trajectory_seconds: 0.0,
+            fusion_seconds: rows * pace.prepare + evaluations * validation * pace.predict,
+            test_seconds: plan.methods.len() as f64 * test * pace.predict,
+            member_bytes: pace.trainable_bytes,
+            memory_mib: memory::peak_anonymous_mib().map(|now| now + mib(rows * pace.kept)),
+            disk_mib: mib(4.0 * pace.parameters as f64),
         })
     }
 
@@ -99,15 +126,18 @@ impl Estimate {
 
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "about {} (tuning {}, trajectory {}, fusion at most {}, test {})",
-            time(self.seconds()),
-            time(self.tuning_seconds),
-            time(self.trajectory_seconds),
-            time(self.fusion_seconds),
-            time(self.test_seconds)
-        )?;
+        write!(f, "about {} (", time(self.seconds()))?;
+        if self.trajectory_seconds > 0.0 {
+            let (tuning, trajectory) = (self.tuning_seconds, self.trajectory_seconds);
+            write!(
+                f,
+                "tuning {}, trajectory {}, ",
+                time(tuning),
+                time(trajectory)
+            )?;
+        }
+        let (fusion, test) = (time(self.fusion_seconds), time(self.test_seconds));
+        write!(f, "fusion at most {fusion}, test {test})")?;
         if let Some(memory) = self.memory_mib {
             write!(f, ", {memory} MiB of memory")?;
         }
@@ -125,32 +155,41 @@ fn time(seconds: f64) -> String {
 }
 
 impl Pace {
-    fn measure(plan: &Plan, registry: &Registry, frozen: Option<u32>) -> Result<Self, Failure> {
-        let config = &plan.config;
-        let plugin = &config.model.plugin;
+    fn measure(
+        plan: &Plan,
+        model_plan: &ModelPlan,
+        registry: &Registry,
+        frozen: Option<u32>,
+    ) -> Result<Self, Failure> {
+        let UseConfig { plugin, options } = &model_plan.backend;
+        let splits = &model_plan.splits;
         let fault = |error| Failure::plugin(plugin, &error);
         let context = plan.context();
-        let options = Value::Object(config.model.options.clone());
-        let spec = ModelSpec::new(&plan.model_folder, plan.task.clone(), config.seed)
-            .with_frozen_layers(frozen);
+        let options = Value::Object(options.clone());
+        let spec = ModelSpec::new(
+            &model_plan.folder,
+            model_plan.task.clone(),
+            plan.config.seed,
+        )
+        .with_frozen_layers(frozen);
         let backend = registry.model(plugin, &options, &context)?;
         let mut model = backend.open(&spec).map_err(fault)?;
 
         let mut rows = SAMPLE;
         let (predict, info) = loop {
-            let info = model.add_split(VALIDATION, &sample(&plan.splits.validation, rows));
+            let info = model.add_split(VALIDATION, &sample(&splits.validation, rows));
             let info = info.map_err(fault)?;
             model.predict(VALIDATION).map_err(fault)?;
             let (predict, predicted) = timed(|| model.predict(VALIDATION));
             predicted.map_err(fault)?;
-            if predict >= LONG_ENOUGH || rows >= plan.splits.validation.rows() {
+            if predict >= LONG_ENOUGH || rows >= splits.validation.rows() {
                 break (predict, info);
             }
             rows *= 4;
         };
         // All buffers have their size now: what memory grows by with a second split is what is kept of it.
         let before = memory::anonymous_bytes();
-        let test = sample(&plan.splits.test, rows);
+        let test = sample(&splits.test, rows);
         let (first, predicted) = timed(|| {
             model.add_split(TEST, &test)?;
             model.predict(TEST)
@@ -160,22 +199,17 @@ impl Pace {
             .zip(before)
             .map_or(0, |(now, before)| now.saturating_sub(before));
 
-        let train = sample(&plan.splits.train, rows);
-        model.add_split(TRAIN, &train).map_err(fault)?;
-        let hyperparameters = plan.trajectory.hyperparameters.clone();
-        let per_step = (hyperparameters.batch_size * hyperparameters.accumulation).max(1);
-        // Long enough for a step that is not timed and one that is.
-        let epochs = 2.0 * per_step as f64 / train.rows() as f64;
-        let spec = TrainingSpec::new(TRAIN, epochs.max(2.0), config.seed, hyperparameters);
-        let mut training = model.begin_training(&spec).map_err(fault)?;
-        training.advance(1).map_err(fault)?;
-        let (step, made) = timed(|| training.advance(1));
-        made.map_err(fault)?;
+        let train = match &model_plan.training {
+            Some(trained) => {
+                train_pace(&mut *model, trained, splits, rows, plan.config.seed).map_err(fault)?
+            }
+            None => 0.0,
+        };
 
         let rows = info.examples.max(1) as f64;
         let facts = model.info();
         Ok(Self {
-            train: step / per_step.min(train.rows() as u64) as f64,
+            train,
             predict: predict / rows,
             prepare: (first / test.rows() as f64 - predict / rows).max(0.0),
             kept: kept as f64 / test.rows() as f64,
@@ -183,6 +217,28 @@ impl Pace {
             parameters: facts.parameters,
         })
     }
+}
+
+/// Seconds per row of a training step.
+fn train_pace(
+    model: &mut dyn Model,
+    trained: &TrainingPlan,
+    splits: &Splits,
+    rows: usize,
+    seed: u64,
+) -> Result<f64, PluginError> {
+    let train = sample(&splits.train, rows);
+    model.add_split(TRAIN, &train)?;
+    let hyperparameters = trained.trajectory.hyperparameters.clone();
+    let per_step = (hyperparameters.batch_size * hyperparameters.accumulation).max(1);
+    // Long enough for a step that is not timed and one that is.
+    let epochs = 2.0 * per_step as f64 / train.rows() as f64;
+    let spec = TrainingSpec::new(TRAIN, epochs.max(2.0), seed, hyperparameters);
+    let mut training = model.begin_training(&spec)?;
+    training.advance(1)?;
+    let (step, made) = timed(|| training.advance(1));
+    made?;
+    Ok(step / per_step.min(train.rows() as u64) as f64)
 }
 
 /// Rows from all over a split.

@@ -1,55 +1,113 @@
 //! The fused model as a folder that `transformers` loads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use fusion::record::RECORD;
+use fusion::{Checkpoint, Dtype};
 use serde_json::json;
 
 use crate::diagnostics::Failure;
 use crate::journal::file;
-use crate::plan::Plan;
 use crate::report::Report;
 use crate::stages::fuse::{MethodResult, Workshop};
-use crate::stages::trajectory::Trajectory;
+use crate::stages::members::{Member, record, write_fused};
 use crate::timing::Category;
 
-/// Writes `fused/<method>/`: weights, configuration, tokenizer, card, and what was fused how. The weights come last: a
-/// folder that has them is whole.
+/// Writes `fused/<method>/`: weights, configuration, tokenizer, card, and what was fused how.
+///
+/// `checkpoints` are the members' own, where they were there already.
 pub fn write(
     workshop: &mut Workshop<'_, '_>,
     method: &MethodResult,
-    trained: &Trajectory,
+    members: &[Member],
+    checkpoints: &[Checkpoint],
     report: &Report,
-    plan: &Plan,
+) -> Result<(), Failure> {
+    let run = workshop.run;
+    let out = run.journal.folder().join(folder(&method.name));
+    match checkpoints {
+        [] => export(workshop, method, members, report, &out),
+        _ => fuse(workshop, method, members, checkpoints, report, &out),
+    }
+}
+
+/// The model with its own weights loaded. The weights come last: a folder that has them is whole.
+fn export(
+    workshop: &mut Workshop<'_, '_>,
+    method: &MethodResult,
+    members: &[Member],
+    report: &Report,
+    out: &Path,
 ) -> Result<(), Failure> {
     let coefficients = &method.chosen().coefficients;
-    workshop.load(coefficients)?;
-    let export = workshop
-        .bench
-        .model()
-        .export()
-        .map_err(|error| workshop.bench.fault(&error))?;
-    let folder = workshop.run.journal.folder().join(folder(&method.name));
+    let export = workshop.evaluator.export(coefficients)?;
     workshop.run.timing.measure(Category::Io, || {
         for (name, contents) in &export.files {
-            file::write(&folder.join(name), contents)?;
+            file::write(&out.join(name), contents)?;
         }
-        let members: Vec<_> = trained
-            .members()
-            .zip(coefficients)
-            .map(|(member, coefficient)| {
-                json!({"step": member.step, "weights": member.digest, "coefficient": coefficient})
-            })
-            .collect();
+        let members = members.iter().zip(coefficients).map(|(member, coefficient)| {
+            json!({"name": member.name, "weights": member.digest, "coefficient": coefficient})
+        });
         let fusion = json!({
             "bomf": env!("CARGO_PKG_VERSION"),
             "method": method.name,
             "rule": "linear",
-            "base": plan.config.model.source,
-            "members": members,
+            "base": report.base(),
+            "members": members.collect::<Vec<_>>(),
         });
-        file::write_json(&folder.join("fusion.json"), &fusion)?;
-        file::write(&folder.join("README.md"), report.card().as_bytes())?;
-        file::write_tensors(&folder.join("model.safetensors"), &export.tensors, None)
+        file::write_json(&out.join(RECORD), &fusion)?;
+        file::write(&out.join("README.md"), report.card().as_bytes())?;
+        file::write_tensors(&out.join("model.safetensors"), &export.tensors, None)
+    })
+}
+
+/// The members' weighted sum, from disk to disk: `bomf fuse --replay` makes the same weights.
+fn fuse(
+    workshop: &mut Workshop<'_, '_>,
+    method: &MethodResult,
+    members: &[Member],
+    checkpoints: &[Checkpoint],
+    report: &Report,
+    out: &Path,
+) -> Result<(), Failure> {
+    let coefficients = &method.chosen().coefficients;
+    // A model in this process computes in f32: what was evaluated is what is written, with the model's own files where the
+    // members have none.
+    let (dtype, own) = match report.base() {
+        Some(_) => (
+            Some(Dtype::F32),
+            workshop.evaluator.export(coefficients)?.files,
+        ),
+        None => (None, Vec::new()),
+    };
+    let mut record = record(checkpoints, coefficients, dtype);
+    for (model, member) in record.members.iter_mut().zip(members) {
+        // A replay may be started from another folder.
+        model.path = std::path::absolute(&model.path)
+            .map_err(|error| Failure::io("output::member", &model.path, &error))?;
+        model.files.clone_from(&member.files);
+    }
+    // What a killed run finished a moment ago is made again: it has no other bytes.
+    match std::fs::remove_dir_all(out) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::io("output::folder", out, &error));
+        }
+        _ => {}
+    }
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|error| Failure::io("output::folder", parent, &error))?;
+    }
+    let written = format!("{:#}\n", json!(record));
+    let card = report.card();
+    let missing = |name: &String| !checkpoints[0].companions.contains_key(name);
+    let own = own.iter().filter(|(name, _)| missing(name));
+    let mut others: Vec<(&str, &[u8])> = own
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
+    others.extend([("README.md", card.as_bytes()), (RECORD, written.as_bytes())]);
+    workshop.run.timing.measure(Category::Fusion, || {
+        write_fused(checkpoints, &record, &others, out)
     })
 }
 

@@ -9,8 +9,9 @@ use crate::assets;
 use crate::config::document::{Document, child, item};
 use crate::config::schema::{self, nearest};
 use crate::config::{
-    AxisConfig, ChooseConfig, ChooseRule, Config, Format, Loaded, MethodConfig, MetricConfig,
-    ScaleConfig, TaskConfig, TuneConfig, UseConfig, WindowConfig,
+    AxisConfig, ChooseConfig, ChooseRule, Config, DataConfig, EvaluateConfig, Format, Loaded,
+    MethodConfig, MetricConfig, ModelConfig, ScaleConfig, ScoreConfig, TaskConfig, TuneConfig,
+    UseConfig, WindowConfig,
 };
 use crate::data::{self, ResolvedFile, Splits};
 use crate::diagnostics::{Failure, Failures};
@@ -19,7 +20,9 @@ use crate::metrics::{self, Groups, Metrics};
 use crate::registry::Registry;
 use crate::stages::choice::Choice;
 use crate::stages::fuse::MethodPlan;
+use crate::stages::members::{self, MemberPlan};
 use crate::stages::objectives::Score;
+use crate::stages::program::ProgramPlan;
 use crate::stages::test::TestPlan;
 use crate::stages::trajectory::TrajectoryPlan;
 use crate::stages::tune::{Axis, TunePlan};
@@ -29,18 +32,12 @@ use crate::stages::window::Rule;
 pub struct Plan {
     /// The configuration.
     pub config: Config,
-    /// What the model is to do.
-    pub task: Task,
-    /// The model's folder.
-    pub model_folder: PathBuf,
-    /// The data.
-    pub splits: Splits,
+    /// What evaluates.
+    pub evaluation: Evaluation,
     /// The metrics, open.
     pub metrics: Metrics,
-    /// Hyperparameter search, if there is one.
-    pub tune: Option<TunePlan>,
-    /// The training.
-    pub trajectory: TrajectoryPlan,
+    /// Checkpoints that are there already; none where the members are those of a training.
+    pub members: Vec<MemberPlan>,
     /// The methods.
     pub methods: Vec<MethodPlan>,
     /// What a fused model has to fulfil: bounds on scores, each with its position among them.
@@ -53,7 +50,60 @@ pub struct Plan {
     pub threads: usize,
 }
 
+/// What evaluates the members and what is made of them.
+pub enum Evaluation {
+    /// A model in this process.
+    Model(Box<ModelPlan>),
+    /// A program.
+    Program(ProgramPlan),
+}
+
+/// A model with its data.
+pub struct ModelPlan {
+    /// The backend with its options.
+    pub backend: UseConfig,
+    /// What the model is to do.
+    pub task: Task,
+    /// The model's folder.
+    pub folder: PathBuf,
+    /// What reports call it.
+    pub source: String,
+    /// The data.
+    pub splits: Splits,
+    /// What is trained; `None` where the members are there already.
+    pub training: Option<TrainingPlan>,
+}
+
+/// What is trained.
+pub struct TrainingPlan {
+    /// Hyperparameter search, if there is one.
+    pub tune: Option<TunePlan>,
+    /// The training whose checkpoints are the members.
+    pub trajectory: TrajectoryPlan,
+}
+
 impl Plan {
+    /// The model, if one in this process evaluates.
+    pub fn model(&self) -> Option<&ModelPlan> {
+        match &self.evaluation {
+            Evaluation::Model(model) => Some(model),
+            Evaluation::Program(_) => None,
+        }
+    }
+
+    /// What is trained, if anything is.
+    pub fn training(&self) -> Option<&TrainingPlan> {
+        self.model()?.training.as_ref()
+    }
+
+    /// Whether the test split is looked at in the end: a program may not know of splits.
+    pub fn tests(&self) -> bool {
+        match &self.evaluation {
+            Evaluation::Model(_) => true,
+            Evaluation::Program(program) => program.knows_splits(),
+        }
+    }
+
     /// What everything that a plugin makes for this plan is given.
     pub fn context(&self) -> Context {
         context(self.threads, self.config.seed)
@@ -83,11 +133,15 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let context = context(threads, config.seed);
-    let loss = vec![Score::loss()];
+    let first = match &config.evaluate {
+        EvaluateConfig::Model {} => vec![Score::loss()],
+        EvaluateConfig::Command { scores, .. } => scores.iter().map(command_score).collect(),
+        EvaluateConfig::Predictions { .. } => Vec::new(),
+    };
     let metrics = metrics::open(
         &config.metrics,
         "metrics",
-        loss,
+        first,
         &document,
         registry,
         &context,
@@ -96,27 +150,26 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
     let constraints = constraints(&config, &document, metrics.scores())?;
     let choice = choice(&config, &document, metrics.scores())?;
     let folder = document.path().parent().unwrap_or(Path::new("")).to_owned();
-    let model_folder = model_folder(&config, &document, &folder, say)?;
-    let resolve_file = |path: &str| data_file(path, &folder, say);
-    let splits = data::load(
-        &config.data,
-        &config.model.task,
+    let members = members::resolve(
+        config.members.as_deref().unwrap_or_default(),
+        &folder,
         &document,
-        &resolve_file,
-        config.seed,
     )?;
-    check_groups(&metrics, &splits, &document)?;
-    let task = match &config.model.task {
-        TaskConfig::Classification { labels } => Task::Classification {
-            labels: labels.clone(),
-        },
-        TaskConfig::Regression {} => Task::Regression,
+    let evaluation = match (&config.model, &config.data, &config.evaluate) {
+        (Some(model), Some(data), EvaluateConfig::Model {}) => {
+            let base = Base {
+                config: &config,
+                document: &document,
+                folder: &folder,
+                registry,
+                say,
+            };
+            let plan = base.model_plan(model, data, members.first())?;
+            check_groups(&metrics, &plan.splits, &document)?;
+            Evaluation::Model(Box::new(plan))
+        }
+        _ => Evaluation::Program(ProgramPlan::new(&config.evaluate, &folder)),
     };
-    let tune = config
-        .tune
-        .as_ref()
-        .map(|tune| tune_plan(tune, &config, registry));
-    let trajectory = trajectory_plan(&config);
     let methods = config.fuse.methods.iter().zip(objectives);
     let methods =
         methods.map(|(method, objectives)| method_plan(method, objectives, &config, registry));
@@ -126,12 +179,9 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         confidence: config.test.confidence,
     };
     Ok(Plan {
-        task,
-        model_folder,
-        splits,
+        evaluation,
         metrics,
-        tune,
-        trajectory,
+        members,
         methods,
         constraints,
         choice,
@@ -139,6 +189,92 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         threads,
         config,
     })
+}
+
+/// What the parts of a plan are made from.
+struct Base<'a> {
+    config: &'a Config,
+    document: &'a Document,
+    /// Relative paths are relative to it.
+    folder: &'a Path,
+    registry: &'a Registry,
+    say: &'a dyn Fn(&str),
+}
+
+impl Base<'_> {
+    fn model_plan(
+        &self,
+        model: &ModelConfig,
+        data: &DataConfig,
+        first: Option<&MemberPlan>,
+    ) -> Result<ModelPlan, Failures> {
+        let config = self.config;
+        let (folder, source) = match (&model.source, first) {
+            (None, Some(member)) => (member.path.clone(), member.path.display().to_string()),
+            (source, _) => {
+                let source = source.clone().unwrap_or_default();
+                (self.model_folder(&source)?, source)
+            }
+        };
+        let trains = config.members.is_none();
+        let splits = data::load(
+            data,
+            &model.task,
+            self.document,
+            &|path| data_file(path, self.folder, self.say),
+            config.seed,
+            trains,
+        )?;
+        let task = match &model.task {
+            TaskConfig::Classification { labels } => Task::Classification {
+                labels: labels.clone(),
+            },
+            TaskConfig::Regression {} => Task::Regression,
+        };
+        let tune = config.tune.as_ref();
+        let training = trains.then(|| TrainingPlan {
+            tune: tune.map(|tune| tune_plan(tune, config, self.registry)),
+            trajectory: trajectory_plan(config),
+        });
+        Ok(ModelPlan {
+            backend: UseConfig {
+                plugin: model.plugin.clone(),
+                options: model.options.clone(),
+            },
+            task,
+            folder,
+            source,
+            splits,
+            training,
+        })
+    }
+
+    fn model_folder(&self, source: &str) -> Result<PathBuf, Failures> {
+        let as_folder = self.folder.join(source);
+        if as_folder.is_dir() {
+            return Ok(as_folder);
+        }
+        let name = source.strip_prefix("asset:").unwrap_or(source);
+        let asset = assets::find(name).map_err(|_| {
+            self.document
+                .problem(
+                    "model.source",
+                    "config::source",
+                    format!("found neither the folder {} nor an asset `{source}`", as_folder.display()),
+                )
+                .hint("`bomf assets list` shows the assets; a folder has config.json, model.safetensors and tokenizer.json")
+        })?;
+        Ok(asset.fetch(self.say)?)
+    }
+}
+
+/// A number that a command prints.
+fn command_score((name, score): (&String, &ScoreConfig)) -> Score {
+    Score {
+        name: name.clone(),
+        direction: score.direction.into(),
+        range: score.range,
+    }
 }
 
 /// Gathers what is wrong with the names of plugins and with their options.
@@ -153,12 +289,9 @@ pub struct Names<'a> {
 
 impl Names<'_> {
     fn check(&mut self, config: &Config) {
-        self.plugin(
-            Kind::Model,
-            &config.model.plugin,
-            &config.model.options,
-            "model",
-        );
+        if let Some(model) = &config.model {
+            self.plugin(Kind::Model, &model.plugin, &model.options, "model");
+        }
         self.metrics(&config.metrics, "metrics");
         if let Some(tune) = &config.tune {
             self.plugin(
@@ -351,8 +484,9 @@ fn choice(config: &Config, document: &Document, scores: &[Score]) -> Result<Choi
         |what: String| Failures::from(document.problem("fuse.choose", "config::objective", what));
     Ok(match &config.fuse.choose {
         ChooseConfig::Rule(ChooseRule::BestMetricSum) => {
-            let weight = |score: &Score| if score.is_loss() { 0.0 } else { 1.0 };
-            Choice::Weights(scores.iter().map(weight).collect())
+            let alone = scores.iter().all(Score::is_loss);
+            let counts = |score: &Score| f64::from(u8::from(alone || !score.is_loss()));
+            Choice::Weights(scores.iter().map(counts).collect())
         }
         ChooseConfig::Rule(ChooseRule::Knee) => Choice::Knee,
         ChooseConfig::Best(choose) => {
@@ -371,30 +505,6 @@ fn choice(config: &Config, document: &Document, scores: &[Score]) -> Result<Choi
             Choice::Weights(weights)
         }
     })
-}
-
-fn model_folder(
-    config: &Config,
-    document: &Document,
-    base: &Path,
-    say: &dyn Fn(&str),
-) -> Result<PathBuf, Failures> {
-    let source = &config.model.source;
-    let as_folder = base.join(source);
-    if as_folder.is_dir() {
-        return Ok(as_folder);
-    }
-    let name = source.strip_prefix("asset:").unwrap_or(source);
-    let asset = assets::find(name).map_err(|_| {
-        document
-            .problem(
-                "model.source",
-                "config::source",
-                format!("found neither the folder {} nor an asset `{source}`", as_folder.display()),
-            )
-            .hint("`bomf assets list` shows the assets; a folder has config.json, model.safetensors and tokenizer.json")
-    })?;
-    Ok(asset.fetch(say)?)
 }
 
 fn data_file(path: &str, base: &Path, say: &dyn Fn(&str)) -> Result<ResolvedFile, Failure> {

@@ -1,27 +1,30 @@
 //! `bomf run`: the walk from a configuration to a report.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{Fuser, Kind, Member, ModelInfo, ModelSpec, Objective};
+use bomf_plugin_api::{Fuser, Kind, Member as Weights, ModelInfo, ModelSpec, Objective};
+use fusion::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use crate::cli::RunArguments;
-use crate::config::{self, Config, MetricConfig};
+use crate::config::{self, Config, MetricConfig, UseConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::fuser::{self, Choice, Size};
 use crate::journal::{Journal, file};
 use crate::output;
-use crate::plan::{self, Plan};
+use crate::plan::{self, ModelPlan, Plan, TrainingPlan};
 use crate::progress::{Progress, now};
 use crate::registry::Registry;
 use crate::report::{self, Report};
 use crate::stages::bench::{Bench, Fusion};
 use crate::stages::choice::Aim;
+use crate::stages::evaluator::{Evaluator, ModelEvaluator};
 use crate::stages::fuse::{self, MethodResult, Workshop};
+use crate::stages::members::{self, Member};
+use crate::stages::program::{ProgramEvaluator, call};
 use crate::stages::test;
-use crate::stages::trajectory::{self, Trajectory, TrajectoryPlan};
+use crate::stages::trajectory::{self, Trajectory};
 use crate::stages::tune::{self, Tuning};
 use crate::stages::{Run, TEST, TRAIN, VALIDATION};
 
@@ -38,7 +41,8 @@ pub fn run(
     let registry = registry_of(&loaded.config.plugins);
     let source = loaded.document.text();
     let plan = plan::resolve(loaded, &registry, &|line| progress.say(line))?;
-    let journal = open_journal(arguments, &plan, &registry, &source)?;
+    let checkpoints = members::open(&plan.members)?;
+    let journal = open_journal(arguments, &plan, &checkpoints, &registry, &source)?;
     let log = journal.folder().join("log.txt");
     progress
         .log_to(&log)
@@ -46,29 +50,40 @@ pub fn run(
     listen_for_ctrl_c(progress);
     let run = Run {
         seed: plan.config.seed,
-        train_rows: plan.splits.train.rows(),
+        train_rows: plan.model().map_or(0, |model| model.splits.train.rows()),
         journal: &journal,
         metrics: &plan.metrics,
         progress,
         timing: journal.timing(),
         stop: &|| STOP.load(Ordering::Relaxed),
     };
-    let named = fuser::open_named(&plan.config.fuse.fuser, &registry, &plan.context())?;
-    let mut bench = open_bench(&plan, &registry, &run, plan.config.trajectory.freeze_layers)?;
-    let tuning = tune(&plan, &registry, &run, &mut bench)?;
-    let trained = train(&plan, &run, tuning.as_ref(), &mut bench)?;
-    let members = trajectory::members(&run, &trained, bench.model())?;
-    let (fuser, engine) = open_fuser(&plan, &registry, &run, named, &members)?;
-    let mut fusion = Fusion::open(&*engine, &fuser.name, members, bench.model().trainable())?;
-    let objectives = objectives(&plan, &trained);
-    let batch_size = plan.trajectory.hyperparameters.batch_size;
-    let known = known_members(&trained);
+    let Ready {
+        mut evaluator,
+        model,
+        fuser,
+        tuning,
+        trajectory,
+    } = match &plan.evaluation {
+        plan::Evaluation::Model(model) => ready(&plan, model, &registry, &run, &checkpoints)?,
+        plan::Evaluation::Program(program) => {
+            Ready::of(ProgramEvaluator::new(program, &checkpoints, &run)?)
+        }
+    };
+    let members = match &trajectory {
+        Some(trajectory) => members::of_trajectory(trajectory),
+        None => members::examine(
+            &run,
+            &plan.members,
+            &checkpoints,
+            &mut *evaluator,
+            plan.threads,
+        )?,
+    };
+    let objectives = objectives(&plan, &members);
     let mut workshop = Workshop {
         run: &run,
-        bench: &mut bench,
-        fusion: &mut fusion,
-        batch_size,
-        known,
+        evaluator: &mut *evaluator,
+        known: members::known(&members),
     };
     let aim = Aim {
         objectives: &objectives,
@@ -80,30 +95,101 @@ pub fn run(
         .methods
         .iter()
         .position(|method| method.optimizer == "best_member");
-    let tested = test::test(&mut workshop, &methods, baseline, plan.test)?;
+    let tested = match plan.tests() {
+        true => test::test(&mut workshop, &methods, baseline, plan.test)?,
+        false => Vec::new(),
+    };
     let chosen = chosen_method(&methods, &aim);
-    let info = workshop.bench.model().info();
     let report = Report::new(report::Parts {
         plan: &plan,
         registry: &registry,
-        model: &info,
-        fuser: &fuser,
+        model: model.as_ref(),
+        fuser: fuser.as_ref(),
         tuning: tuning.as_ref(),
-        trajectory: &trained,
+        trajectory: trajectory.as_ref(),
+        members: &members,
         objectives: &objectives,
         methods: &methods,
         tested: &tested,
         chosen,
     });
-    output::write(&mut workshop, &methods[chosen], &trained, &report, &plan)?;
+    output::write(
+        &mut workshop,
+        &methods[chosen],
+        &members,
+        &checkpoints,
+        &report,
+    )?;
     report.write(journal.folder(), &journal.timing().spent())?;
     Ok(journal.folder().to_owned())
+}
+
+/// What evaluates, with its members open, and how it came to be.
+struct Ready<'a> {
+    evaluator: Box<dyn Evaluator + 'a>,
+    model: Option<ModelInfo>,
+    fuser: Option<Choice>,
+    tuning: Option<Tuning>,
+    trajectory: Option<Trajectory>,
+}
+
+impl<'a> Ready<'a> {
+    fn of(evaluator: impl Evaluator + 'a) -> Self {
+        Self {
+            evaluator: Box::new(evaluator),
+            model: None,
+            fuser: None,
+            tuning: None,
+            trajectory: None,
+        }
+    }
+}
+
+/// The model, and its members: trained here, or there already.
+fn ready<'a>(
+    plan: &'a Plan,
+    model: &'a ModelPlan,
+    registry: &Registry,
+    run: &Run<'a>,
+    checkpoints: &[Checkpoint],
+) -> Result<Ready<'a>, Failure> {
+    let frozen = match &model.training {
+        Some(_) => plan.config.trajectory.freeze_layers,
+        None => None,
+    };
+    // Before anything is trained: a fuser that cannot be opened is no surprise at the end.
+    let named = fuser::open_named(&plan.config.fuse.fuser, registry, &plan.context())?;
+    let mut bench = open_bench(plan, model, registry, run, frozen)?;
+    let (mut tuning, mut trajectory) = (None, None);
+    let members = match &model.training {
+        Some(training) => {
+            tuning = tune(plan, model, training, registry, run, &mut bench)?;
+            let trained = train(training, run, tuning.as_ref(), &mut bench)?;
+            let members = trajectory::members(run, &trained, bench.model())?;
+            trajectory = Some(trained);
+            members
+        }
+        None => members::weights(&plan.members, checkpoints, &bench.model().trainable())?,
+    };
+    let (fuser, engine) = open_fuser(plan, registry, run, named, &members)?;
+    let fusion = Fusion::open(&*engine, &fuser.name, members, bench.model().trainable())?;
+    let info = bench.model().info();
+    let batch_size = plan.config.trajectory.hyperparameters.batch_size;
+    let evaluator = ModelEvaluator::new(bench, fusion, run.timing, run.seed, batch_size);
+    Ok(Ready {
+        model: Some(info),
+        fuser: Some(fuser),
+        tuning,
+        trajectory,
+        ..Ready::of(evaluator)
+    })
 }
 
 /// Makes or reopens the run folder. A run can only go on with what it was begun with.
 fn open_journal(
     arguments: &RunArguments,
     plan: &Plan,
+    checkpoints: &[Checkpoint],
     registry: &Registry,
     source: &str,
 ) -> Result<Journal, Failure> {
@@ -118,12 +204,12 @@ fn open_journal(
     };
     let begun: Value = journal.once("begun", || {
         file::write(&journal.folder().join("config.yaml"), source.as_bytes())?;
-        let identity = identity(plan, registry);
+        let identity = identity(plan, checkpoints, registry);
         file::write_json(&journal.folder().join("plan.json"), &identity)?;
         Ok(identity)
     })?;
-    let now = identity(plan, registry);
-    let differing: Vec<&str> = ["config", "data", "plugins", "bomf", "threads"]
+    let now = identity(plan, checkpoints, registry);
+    let differing: Vec<&str> = ["config", "data", "members", "plugins", "bomf", "threads"]
         .into_iter()
         .filter(|part| begun[part] != now[part])
         .collect();
@@ -139,11 +225,12 @@ fn open_journal(
 }
 
 /// All that decides the outcome of a run.
-fn identity(plan: &Plan, registry: &Registry) -> Value {
+fn identity(plan: &Plan, checkpoints: &[Checkpoint], registry: &Registry) -> Value {
     json!({
         "bomf": env!("CARGO_PKG_VERSION"),
         "config": decisive(&plan.config, registry),
-        "data": plan.splits.facts.digest,
+        "data": plan.model().map(|model| &model.splits.facts.digest),
+        "members": members::stamps(&plan.members, checkpoints),
         "threads": plan.threads,
         "plugins": report::plugins(plan, registry),
     })
@@ -159,8 +246,9 @@ fn decisive(config: &Config, registry: &Registry) -> Config {
             options.retain(|name, _| properties[name]["x-runtime"] != true);
         }
     };
-    let model = &mut config.model;
-    strip(Kind::Model, &model.plugin, &mut model.options);
+    if let Some(model) = &mut config.model {
+        strip(Kind::Model, &model.plugin, &mut model.options);
+    }
     for metric in &mut config.metrics {
         if let MetricConfig::Use(metric) = metric {
             strip(Kind::Metric, &metric.plugin, &mut metric.options);
@@ -216,6 +304,7 @@ fn listen_for_ctrl_c(progress: &Progress) {
     let progress = progress.clone();
     let listening = ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
+            call::end_running();
             std::process::exit(130);
         }
         progress.say("stopping after the current step; once more ends at once");
@@ -231,7 +320,7 @@ fn open_fuser(
     registry: &Registry,
     run: &Run<'_>,
     named: Option<Box<dyn Fuser>>,
-    members: &[Member],
+    members: &[Weights],
 ) -> Result<(Choice, Box<dyn Fuser>), Failure> {
     if let Some(named) = named {
         return Ok((Choice::named(&plan.config.fuse.fuser.plugin), named));
@@ -248,28 +337,27 @@ fn open_fuser(
 
 /// The model, with so many layers frozen, and all splits.
 fn open_bench<'a>(
-    plan: &'a Plan,
+    plan: &Plan,
+    model: &'a ModelPlan,
     registry: &Registry,
     run: &Run<'a>,
     freeze_layers: Option<u32>,
 ) -> Result<Bench<'a>, Failure> {
-    let model = &plan.config.model;
-    let context = plan.context();
-    let backend = registry.model(
-        &model.plugin,
-        &Value::Object(model.options.clone()),
-        &context,
-    )?;
-    let spec = ModelSpec::new(&plan.model_folder, plan.task.clone(), plan.config.seed)
+    let UseConfig { plugin, options } = &model.backend;
+    let options = Value::Object(options.clone());
+    let backend = registry.model(plugin, &options, &plan.context())?;
+    let spec = ModelSpec::new(&model.folder, model.task.clone(), plan.config.seed)
         .with_frozen_layers(freeze_layers);
     let opened = backend
         .open(&spec)
-        .map_err(|error| Failure::plugin(&model.plugin, &error))?;
+        .map_err(|error| Failure::plugin(plugin, &error))?;
     describe(&opened.info());
-    let mut bench = Bench::new(opened, &model.plugin, run.metrics, run.timing)?;
-    bench.add_split(TRAIN, plan.splits.train.borrow())?;
-    bench.add_split(VALIDATION, plan.splits.validation.borrow())?;
-    bench.add_split(TEST, plan.splits.test.borrow())?;
+    let mut bench = Bench::new(opened, plugin, run.metrics, run.timing)?;
+    if model.training.is_some() {
+        bench.add_split(TRAIN, model.splits.train.borrow())?;
+    }
+    bench.add_split(VALIDATION, model.splits.validation.borrow())?;
+    bench.add_split(TEST, model.splits.test.borrow())?;
     Ok(bench)
 }
 
@@ -285,12 +373,14 @@ fn describe(info: &ModelInfo) {
 }
 
 fn tune<'a>(
-    plan: &'a Plan,
+    plan: &Plan,
+    model: &'a ModelPlan,
+    training: &TrainingPlan,
     registry: &Registry,
     run: &Run<'a>,
     bench: &mut Bench<'a>,
 ) -> Result<Option<Tuning>, Failure> {
-    let (Some(tune_plan), Some(tune_config)) = (&plan.tune, &plan.config.tune) else {
+    let (Some(tune_plan), Some(tune_config)) = (&training.tune, &plan.config.tune) else {
         return Ok(None);
     };
     let context = plan.context();
@@ -300,56 +390,34 @@ fn tune<'a>(
     let tuning = if proxy == plan.config.trajectory.freeze_layers {
         tune::tune(run, tune_plan, optimizer, bench)?
     } else {
-        tune::tune(
-            run,
-            tune_plan,
-            optimizer,
-            &mut open_bench(plan, registry, run, proxy)?,
-        )?
+        let mut proxy = open_bench(plan, model, registry, run, proxy)?;
+        tune::tune(run, tune_plan, optimizer, &mut proxy)?
     };
     Ok(Some(tuning))
 }
 
-fn train<'a>(
-    plan: &'a Plan,
-    run: &Run<'a>,
+fn train(
+    training: &TrainingPlan,
+    run: &Run<'_>,
     tuning: Option<&Tuning>,
-    bench: &mut Bench<'a>,
+    bench: &mut Bench<'_>,
 ) -> Result<Trajectory, Failure> {
-    let hyperparameters = tuning.map_or(&plan.trajectory.hyperparameters, |tuning| {
-        &tuning.hyperparameters
-    });
-    let plan = TrajectoryPlan {
-        hyperparameters: hyperparameters.clone(),
-        ..plan.trajectory.clone()
-    };
+    let mut plan = training.trajectory.clone();
+    if let Some(tuning) = tuning {
+        plan.hyperparameters.clone_from(&tuning.hyperparameters);
+    }
     trajectory::trajectory(run, &plan, bench)
 }
 
 /// Every score, normalised from the members' own values.
-fn objectives(plan: &Plan, trained: &Trajectory) -> Vec<Objective> {
+fn objectives(plan: &Plan, members: &[Member]) -> Vec<Objective> {
     let scores = plan.metrics.scores().iter().enumerate();
     let margin = plan.config.fuse.reference_margin;
     let objective = scores.map(|(index, score)| {
-        let values: Vec<f64> = trained
-            .members()
-            .map(|member| member.evaluation.values[index])
-            .collect();
-        score.objective(&values, margin)
+        let values = members.iter().map(|member| member.evaluation.values[index]);
+        score.objective(&values.collect::<Vec<f64>>(), margin)
     });
     objective.collect()
-}
-
-/// The members themselves were evaluated while the trajectory was trained.
-fn known_members(trained: &Trajectory) -> HashMap<Vec<u64>, crate::metrics::Evaluation> {
-    let count = trained.window.members.len();
-    let members = trained.members().enumerate();
-    let known = members.map(|(index, member)| {
-        let mut vertex = vec![0.0; count];
-        vertex[index] = 1.0;
-        (fuse::bits(&vertex), member.evaluation.clone())
-    });
-    known.collect()
 }
 
 fn fuse_all(

@@ -2,11 +2,13 @@
 #![expect(unsafe_code, reason = "mapping a file into memory")]
 
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use bomf_plugin_api::{ByteOwner, Dtype, SharedBytes, Tensor, TensorSpec};
+use fusion::Checkpoint;
+use fusion::checkpoint::Layout;
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use crate::diagnostics::Failure;
 use crate::journal::file::NOTE;
 
-struct Mapped(Mmap);
+struct Mapped(Arc<Mmap>);
 
 impl ByteOwner for Mapped {
     fn bytes(&self) -> &[u8] {
@@ -29,15 +31,9 @@ pub fn open(path: &Path) -> Result<Vec<Tensor>, Failure> {
         Failure::input("weights::file", &place, what)
             .hint("the file is broken or was cut: make it anew")
     };
-    let file = File::open(path).map_err(|error| fault(error.to_string()))?;
-    // SAFETY: the file was written whole and renamed into place; nothing in this program changes it afterwards. Should
-    // another program cut it, reads fault (SIGBUS) but no invariant of ours is broken: the bytes are only ever numbers.
-    let map = unsafe { Mmap::map(&file) }.map_err(|error| fault(error.to_string()))?;
-    let owner: Arc<dyn ByteOwner> = Arc::new(Mapped(map));
-    let parsed =
-        SafeTensors::deserialize(owner.bytes()).map_err(|error| fault(error.to_string()))?;
-    let whole = SharedBytes::from_owner(Arc::clone(&owner));
-    let start = owner.bytes().as_ptr() as usize;
+    let whole = map(path).map_err(|error| fault(error.to_string()))?;
+    let parsed = SafeTensors::deserialize(&whole).map_err(|error| fault(error.to_string()))?;
+    let start = whole.as_ptr() as usize;
     let mut tensors = Vec::new();
     for (name, view) in parsed.iter() {
         let dtype = dtype(view.dtype()).ok_or_else(|| {
@@ -122,6 +118,70 @@ pub fn open_as(path: &Path, specs: &[TensorSpec]) -> Result<Vec<Tensor>, Failure
             Ok(found)
         })
         .collect()
+}
+
+/// The tensors of a checkpoint in the order of `specs`, which they have to match in name and shape. What lies in the files
+/// as it is read stays there, mapped as long as one of the tensors lives; what is quantised or strided is read.
+///
+/// Other tensors of the checkpoint are passed over: buffers, and heads that the model has not got.
+pub fn of_checkpoint(
+    checkpoint: &Checkpoint,
+    specs: &[TensorSpec],
+) -> Result<Vec<Tensor>, Failure> {
+    let place = checkpoint.path.display();
+    let fault = |what: String| {
+        Failure::input("weights::mismatch", &place, what)
+            .hint("all members have to be weights of the model that the configuration names")
+    };
+    let files = checkpoint.files.iter().map(|file| {
+        let map = Arc::clone(file.map()?);
+        Some(SharedBytes::new(Mapped(map)))
+    });
+    let files: Vec<Option<SharedBytes>> = files.collect();
+    let mut scratch = Vec::new();
+    let tensors = specs.iter().map(|spec| {
+        let name = &spec.name;
+        let found = checkpoint
+            .tensor(name)
+            .ok_or_else(|| fault(format!("found no tensor `{name}`, expected one")))?;
+        if found.shape != spec.shape {
+            let (found, expected) = (&found.shape, &spec.shape);
+            let what = format!("tensor `{name}`: found the shape {found:?}, expected {expected:?}");
+            return Err(fault(what));
+        }
+        let own = TensorSpec {
+            dtype: Dtype::ALL
+                .into_iter()
+                .find(|dtype| dtype.name() == found.dtype.name())
+                .ok_or_else(|| {
+                    fault(format!("tensor `{name}`: {} cannot be fused", found.dtype))
+                })?,
+            ..spec.clone()
+        };
+        let bytes = found.elements() * found.dtype.size();
+        let start = usize::try_from(found.offset).map_err(|error| fault(error.to_string()))?;
+        let data = match (&found.layout, &files[found.file]) {
+            (Layout::Plain, Some(file)) => file
+                .slice(start..start + bytes)
+                .map_err(|error| fault(error.message))?,
+            _ => {
+                let mut whole = vec![0; bytes];
+                checkpoint.read(found, 0, &mut whole, &mut scratch)?;
+                SharedBytes::new(whole)
+            }
+        };
+        Tensor::new(own, data).map_err(|error| fault(error.message))
+    });
+    tensors.collect()
+}
+
+/// A whole file, mapped.
+fn map(path: &Path) -> std::io::Result<SharedBytes> {
+    let file = File::open(path)?;
+    // SAFETY: the bytes are only ever numbers, and no invariant of ours depends on them. Files of the run folder are written
+    // whole and renamed into place, and nothing in this program changes them afterwards.
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok(SharedBytes::new(Mapped(Arc::new(map))))
 }
 
 fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// The version of this API. Hosts and plugins of one major version work together as far as both understand.
 pub const API_VERSION: &str = "1.0";

@@ -74,7 +74,9 @@ mod library;
 mod logging;
 mod metric;
 mod model;
+mod objective;
 mod optimizer;
+mod space;
 mod stopping;
 mod study;
 mod table;
@@ -96,12 +98,11 @@ pub use model::{
     Export, Hyperparameters, Model, ModelBackend, ModelInfo, ModelSpec, Predictions, Schedule,
     SplitInfo, Task, Training, TrainingReport, TrainingSpec, TrainingState,
 };
+pub use objective::{Constraint, Direction, Objective};
 pub use optimizer::Optimizer;
+pub use space::{Coordinate, Domain, Parameter, Point, SIMPLEX_TOLERANCE, Scale, check_point};
 pub use stopping::{Stopping, StoppingRule};
-pub use study::{
-    Constraint, Coordinate, Direction, Domain, Objective, Outcome, Parameter, Point, Request,
-    SIMPLEX_TOLERANCE, Scale, Study, Suggestion, Suggestions, Trial, Verdict, check_point,
-};
+pub use study::{Outcome, Request, Study, Suggestion, Suggestions, Trial, Verdict};
 pub use table::{Column, Table, Values, column};
 pub use tensor::{ByteOwner, Dtype, Member, SharedBytes, Tensor, TensorMut, TensorSpec};
 

@@ -134,7 +134,8 @@ fn median(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Direction, Objective, Outcome, Suggestion};
+    use crate::objective::{Direction, Objective};
+    use crate::study::{Outcome, Suggestion};
 
     /// A study of trials that are finished, with these reports at steps 1, 2, ..., and one that is pending.
     fn study(direction: Direction, curves: &[&[f64]]) -> (Study, u64) {

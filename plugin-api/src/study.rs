@@ -1,8 +1,10 @@
-//! Trials and the space they lie in: all that an optimizer may look at.
+//! Trials with their space and objectives: all that an optimizer may look at.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PluginError, Result};
+use crate::objective::{Constraint, Objective, check_values};
+use crate::space::{Parameter, Point, check_point};
 
 /// The trials so far, with their space and objectives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,122 +25,6 @@ pub struct Study {
     /// The centred Gram matrix of the members, `[members, members]`, f64, if it was asked for.
     #[serde(default)]
     pub gram: Option<Vec<Vec<f64>>>,
-}
-
-/// One axis of the space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Parameter {
-    /// The name in the configuration.
-    pub name: String,
-    /// Which values it may take.
-    pub domain: Domain,
-}
-
-/// Which values a parameter may take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Domain {
-    /// Any number in `[low, high]`.
-    Float {
-        /// Least value.
-        low: f64,
-        /// Greatest value.
-        high: f64,
-        /// How the axis is measured.
-        #[serde(default)]
-        scale: Scale,
-    },
-    /// Any integer in `[low, high]`.
-    Integer {
-        /// Least value.
-        low: i64,
-        /// Greatest value.
-        high: i64,
-        /// How the axis is measured.
-        #[serde(default)]
-        scale: Scale,
-    },
-    /// One of so many choices; a point holds its index.
-    Choice {
-        /// How many there are, at least one.
-        count: usize,
-    },
-    /// Numbers that are not negative and sum to one.
-    Simplex {
-        /// How many there are, at least one.
-        dimension: usize,
-    },
-}
-
-/// How an axis is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Scale {
-    /// By differences.
-    #[default]
-    Linear,
-    /// By ratios; bounds are positive.
-    Log,
-}
-
-/// A value of one parameter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Coordinate {
-    /// For [`Domain::Float`].
-    Float(f64),
-    /// For [`Domain::Integer`].
-    Integer(i64),
-    /// For [`Domain::Choice`]: an index.
-    Choice(usize),
-    /// For [`Domain::Simplex`].
-    Simplex(Vec<f64>),
-}
-
-/// One value per parameter of the space, in its order.
-pub type Point = Vec<Coordinate>;
-
-/// Which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Higher is better.
-    Maximize,
-    /// Lower is better.
-    Minimize,
-}
-
-/// A metric or the loss, with a direction and a normalisation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Objective {
-    /// The name of the score, for example `f1` or `loss`.
-    pub name: String,
-    /// Which way is better, of the raw value.
-    pub direction: Direction,
-    /// The raw values that normalise to 0 and to 1; `None`: none is known, the optimizer scales by itself.
-    #[serde(default)]
-    pub scale: Option<(f64, f64)>,
-    /// The raw value below which (in the sense of the direction) nothing counts as a gain; for hypervolumes.
-    #[serde(default)]
-    pub reference: Option<f64>,
-}
-
-/// A bound on a measured value, for example an accuracy of at least 0.8. A point that breaks one counts for nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Constraint {
-    /// The name of the score.
-    pub name: String,
-    /// Least raw value that is allowed; `None`: any.
-    #[serde(default)]
-    pub at_least: Option<f64>,
-    /// Greatest raw value that is allowed; `None`: any.
-    #[serde(default)]
-    pub at_most: Option<f64>,
 }
 
 /// One point tried by an optimizer, with its outcome.
@@ -382,185 +268,6 @@ impl Outcome {
     }
 }
 
-impl Constraint {
-    /// A value of at least that much.
-    pub fn at_least(name: impl Into<String>, bound: f64) -> Self {
-        Self {
-            name: name.into(),
-            at_least: Some(bound),
-            at_most: None,
-        }
-    }
-
-    /// A value of at most that much.
-    pub fn at_most(name: impl Into<String>, bound: f64) -> Self {
-        Self {
-            name: name.into(),
-            at_least: None,
-            at_most: Some(bound),
-        }
-    }
-
-    /// Whether a raw value is allowed.
-    pub fn holds(&self, value: f64) -> bool {
-        self.at_least.is_none_or(|bound| value >= bound)
-            && self.at_most.is_none_or(|bound| value <= bound)
-    }
-
-    fn check(&self) -> Result<()> {
-        let low = self.at_least.unwrap_or(f64::MIN);
-        let high = self.at_most.unwrap_or(f64::MAX);
-        if low.is_finite() && high.is_finite() && low <= high {
-            return Ok(());
-        }
-        Err(PluginError::input(format!(
-            "constraint `{}`: found the bounds {low} and {high}, expected finite ones, the least not above the greatest",
-            self.name
-        )))
-    }
-}
-
-/// Refuses values of another number than their names, and values that are not finite.
-fn check_values(kind: &str, names: &[&str], values: &[f64]) -> Result<()> {
-    if values.len() != names.len() {
-        return Err(PluginError::input(format!(
-            "found {} values, expected {}, one per {kind}",
-            values.len(),
-            names.len()
-        )));
-    }
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(position) => Err(PluginError::input(format!(
-            "found {} for {kind} `{}`, expected a finite number",
-            values[position], names[position]
-        ))
-        .hint("record the trial as failed instead")),
-    }
-}
-
-impl Objective {
-    /// An objective without scale and reference.
-    pub fn new(name: impl Into<String>, direction: Direction) -> Self {
-        Self {
-            name: name.into(),
-            direction,
-            scale: None,
-            reference: None,
-        }
-    }
-
-    /// Sets the raw values that normalise to 0 and to 1.
-    #[must_use]
-    pub fn with_scale(mut self, zero: f64, one: f64) -> Self {
-        self.scale = Some((zero, one));
-        self
-    }
-
-    /// Sets the raw value below which nothing counts as a gain.
-    #[must_use]
-    pub fn with_reference(mut self, reference: f64) -> Self {
-        self.reference = Some(reference);
-        self
-    }
-
-    /// A raw value on the objective's scale: higher is better.
-    ///
-    /// Without a scale the raw value, negated where lower is better.
-    pub fn normalise(&self, value: f64) -> f64 {
-        match (self.scale, self.direction) {
-            (Some((zero, one)), _) => (value - zero) / (one - zero),
-            (None, Direction::Maximize) => value,
-            (None, Direction::Minimize) => -value,
-        }
-    }
-}
-
-impl Parameter {
-    fn check(&self) -> Result<()> {
-        let fault = |what: &str| {
-            Err(PluginError::input(format!(
-                "parameter `{}`: found {what}",
-                self.name
-            )))
-        };
-        match &self.domain {
-            Domain::Float { low, high, scale } => {
-                if !(low.is_finite() && high.is_finite() && low <= high) {
-                    return fault(&format!(
-                        "the bounds {low} and {high}, expected low <= high, finite"
-                    ));
-                }
-                if *scale == Scale::Log && *low <= 0.0 {
-                    return fault(&format!(
-                        "the bound {low}, expected more than 0 on a log scale"
-                    ));
-                }
-            }
-            Domain::Integer { low, high, scale } => {
-                if low > high {
-                    return fault(&format!(
-                        "the bounds {low} and {high}, expected low <= high"
-                    ));
-                }
-                if *scale == Scale::Log && *low <= 0 {
-                    return fault(&format!(
-                        "the bound {low}, expected more than 0 on a log scale"
-                    ));
-                }
-            }
-            Domain::Choice { count } if *count == 0 => {
-                return fault("no choice, expected one or more");
-            }
-            Domain::Simplex { dimension } if *dimension == 0 => {
-                return fault("the dimension 0, expected 1 or more");
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// How far the sum of coefficients may be from one.
-pub const SIMPLEX_TOLERANCE: f64 = 1e-6;
-
-/// Refuses a point that does not lie in the space.
-///
-/// # Errors
-/// Names the parameter, what was found and what was expected.
-pub fn check_point(space: &[Parameter], point: &Point) -> Result<()> {
-    if space.len() != point.len() {
-        return Err(PluginError::input(format!(
-            "found {} coordinates, expected {}",
-            point.len(),
-            space.len()
-        )));
-    }
-    for (parameter, coordinate) in space.iter().zip(point) {
-        let inside = match (&parameter.domain, coordinate) {
-            (Domain::Float { low, high, .. }, Coordinate::Float(x)) => (low..=high).contains(&x),
-            (Domain::Integer { low, high, .. }, Coordinate::Integer(x)) => {
-                (low..=high).contains(&x)
-            }
-            (Domain::Choice { count }, Coordinate::Choice(index)) => index < count,
-            (Domain::Simplex { dimension }, Coordinate::Simplex(x)) => {
-                let sum: f64 = x.iter().sum();
-                x.len() == *dimension
-                    && x.iter().all(|&c| c >= 0.0)
-                    && (sum - 1.0).abs() <= SIMPLEX_TOLERANCE
-            }
-            _ => false,
-        };
-        if !inside {
-            return Err(PluginError::input(format!(
-                "parameter `{}`: found {coordinate:?}, expected a value in {:?}",
-                parameter.name, parameter.domain
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Bytes as a string of hexadecimal digits.
 mod hex {
     use serde::de::Error;
@@ -592,6 +299,8 @@ mod hex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objective::Direction;
+    use crate::space::{Coordinate, Domain, Scale};
 
     #[test]
     fn a_study_survives_the_border() {
@@ -626,25 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn points_outside_are_refused() {
-        let space = vec![Parameter {
-            name: "c".into(),
-            domain: Domain::Simplex { dimension: 2 },
-        }];
-        for bad in [
-            vec![0.5, 0.6],
-            vec![1.5, -0.5],
-            vec![1.0],
-            vec![f64::NAN, 1.0],
-        ] {
-            assert!(check_point(&space, &vec![Coordinate::Simplex(bad)]).is_err());
-        }
-        assert!(check_point(&space, &vec![Coordinate::Float(1.0)]).is_err());
-        assert!(check_point(&space, &vec![]).is_err());
-        assert!(check_point(&space, &vec![Coordinate::Simplex(vec![0.25, 0.75])]).is_ok());
-    }
-
-    #[test]
     fn nan_values_are_refused() {
         let mut study = Study::new(vec![], vec![Objective::new("f1", Direction::Maximize)]);
         study.suggest(Suggestion::evaluate(vec![]));
@@ -668,13 +358,5 @@ mod tests {
         assert!(!study.is_feasible(&[0.79]) && study.is_feasible(&[0.8]));
         study.constraints[0].at_most = Some(0.7);
         assert!(study.check().unwrap_err().message.contains("`accuracy`"));
-    }
-
-    #[test]
-    fn normalised_values_grow_with_quality() {
-        let loss = Objective::new("loss", Direction::Minimize).with_scale(0.9, -0.1);
-        assert!((loss.normalise(0.9) - 0.0).abs() < 1e-12);
-        assert!((loss.normalise(-0.1) - 1.0).abs() < 1e-12);
-        assert!(Objective::new("loss", Direction::Minimize).normalise(2.0) < 0.0);
     }
 }

@@ -140,6 +140,30 @@ impl<'a> Table<'a> {
         self.with_column(name.to_owned(), Cow::Borrowed(&[]), values)
     }
 
+    /// Adds texts, any number per row.
+    ///
+    /// # Errors
+    /// When there are not as many lists as rows, or the name is taken.
+    pub fn with_text_lists<S: AsRef<str>, L: IntoIterator<Item = S>>(
+        self,
+        name: &str,
+        rows: impl IntoIterator<Item = L>,
+    ) -> Result<Self> {
+        let (mut cells, mut ends, mut bytes) = (vec![0], Vec::new(), String::new());
+        for texts in rows {
+            for text in texts {
+                bytes.push_str(text.as_ref());
+                ends.push(bytes.len() as u64);
+            }
+            cells.push(ends.len() as u64);
+        }
+        let values = Values::Texts {
+            ends: ends.into(),
+            bytes: bytes.into(),
+        };
+        self.with_column(name.to_owned(), cells.into(), values)
+    }
+
     /// Adds numbers, one per row.
     ///
     /// # Errors

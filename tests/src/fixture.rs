@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// A crate to be built against a copy of plugin-api.
 pub struct Fixture {
     name: &'static str,
-    source: &'static str,
+    source: String,
     alterations: Vec<Alteration>,
     panic: &'static str,
     is_program: bool,
@@ -27,6 +27,12 @@ struct Alteration {
 impl Fixture {
     /// A plugin of that name from a source file in `tests/fixtures/`.
     pub fn plugin(name: &'static str, source: &'static str) -> Self {
+        let folder = crate::root().join("tests").join("fixtures");
+        Self::plugin_of(name, read(&folder.join(source)))
+    }
+
+    /// A plugin of that name from its source.
+    pub fn plugin_of(name: &'static str, source: String) -> Self {
         Self {
             name,
             source,
@@ -134,8 +140,7 @@ impl Fixture {
         } else {
             "src/lib.rs"
         };
-        let source = read(&root.join("tests").join("fixtures").join(self.source));
-        write_if_new(&folder.join(self.name).join(main), &source);
+        write_if_new(&folder.join(self.name).join(main), &self.source);
         // The same versions as in the workspace; cargo drops what is not needed here.
         let lock = folder.join("Cargo.lock");
         let seed = folder.join("Cargo.lock.seed");

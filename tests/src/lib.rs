@@ -10,6 +10,7 @@ pub mod binary;
 pub mod conversation;
 pub mod fixture;
 pub mod plugin_folder;
+pub mod safetensors;
 pub mod tiny;
 
 pub use binary::{Bomf, Output};

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::{Bomf, Output};
+use crate::safetensors::{self, Tensor, f32s};
 
 const LAYERS: usize = 3;
 const HIDDEN: usize = 32;
@@ -253,9 +254,9 @@ fn write_model(folder: &Path) {
         &folder.join("tokenizer.json"),
         tokenizer(&vocabulary).to_string(),
     );
-    write(
+    safetensors::write(
         &folder.join("model.safetensors"),
-        safetensors(&tensors(vocabulary.len())),
+        &tensors(vocabulary.len()),
     );
 }
 
@@ -295,14 +296,8 @@ fn tokenizer(vocabulary: &[&str]) -> Value {
     })
 }
 
-struct Entry {
-    name: String,
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
 /// Random weights under the names of a BERT checkpoint without a head.
-fn tensors(words: usize) -> Vec<Entry> {
+fn tensors(words: usize) -> Vec<Tensor> {
     let mut random = Random(4);
     let mut entries = Vec::new();
     let mut add = |name: String, shape: &[usize]| {
@@ -312,13 +307,8 @@ fn tensors(words: usize) -> Vec<Entry> {
             () if name.ends_with("bias") => 0.0,
             () => 0.1 * random.normal(),
         };
-        let values = (0..count).map(|_| value(&mut random)).collect();
-        let shape = shape.to_vec();
-        entries.push(Entry {
-            name,
-            shape,
-            values,
-        });
+        let values: Vec<f32> = (0..count).map(|_| value(&mut random)).collect();
+        entries.push(f32s(&name, shape, &values));
     };
     for (name, rows) in [("word", words), ("position", POSITIONS), ("token_type", 2)] {
         add(
@@ -354,25 +344,6 @@ fn tensors(words: usize) -> Vec<Entry> {
     add("pooler.dense.weight".to_owned(), &[HIDDEN, HIDDEN]);
     add("pooler.dense.bias".to_owned(), &[HIDDEN]);
     entries
-}
-
-/// The safetensors format: length of the header, header as JSON, data.
-fn safetensors(entries: &[Entry]) -> Vec<u8> {
-    let mut header = serde_json::Map::new();
-    let mut data = Vec::new();
-    for entry in entries {
-        let start = data.len();
-        data.extend(entry.values.iter().flat_map(|value| value.to_le_bytes()));
-        let place =
-            json!({"dtype": "F32", "shape": entry.shape, "data_offsets": [start, data.len()]});
-        header.insert(entry.name.clone(), place);
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.append(&mut header);
-    bytes.append(&mut data);
-    bytes
 }
 
 /// SplitMix64: enough for test data, and the same everywhere.

@@ -1,4 +1,4 @@
-//! Who may depend on whom: host -> plugin-api <- plugins, both -> fusion, and each heavy crate in its own room.
+//! Who may depend on whom: host -> plugin-api <- plugins, both -> fusion and pareto, and each heavy crate in its own room.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use serde_json::Value;
 /// Packages that are no plugin.
 const API: &str = "bomf-plugin-api";
 const HOST: &str = "bomf";
-/// Formats and arithmetic of weights: knows nobody, and host and plugins may know it.
-const FUSION: &str = "fusion";
+/// Formats and arithmetic of weights; fronts and hypervolumes: they know nobody, and host and plugins may know them.
+const KNOWN_TO_ALL: [&str; 2] = ["fusion", "pareto"];
 /// Code that plugins share: a plain Rust library, never a plugin.
 const SHARED_BY_PLUGINS: [&str; 3] = ["search", "text", "transformer"];
 /// Packages that may look at anything, and that nothing may depend on.
@@ -95,10 +95,14 @@ fn arrows_point_to_the_plugin_api() {
             }
             let dependency = dependency.as_str();
             let allowed = match package.name.as_str() {
-                API | FUSION => false,
-                HOST => dependency == API || dependency == FUSION,
+                name if name == API || KNOWN_TO_ALL.contains(&name) => false,
+                HOST => dependency == API || KNOWN_TO_ALL.contains(&dependency),
                 name if SHARED_BY_PLUGINS.contains(&name) => dependency == API,
-                _ => [API, FUSION].contains(&dependency) || SHARED_BY_PLUGINS.contains(&dependency),
+                _ => {
+                    dependency == API
+                        || KNOWN_TO_ALL.contains(&dependency)
+                        || SHARED_BY_PLUGINS.contains(&dependency)
+                }
             };
             if !allowed {
                 forbidden.push(format!("{} -> {dependency}", package.name));

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use bomf_plugin_api::abi::LoadedLibrary;
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{
-    Context, Hyperparameters, Kind, LogSink, ModelSpec, Table, Task, Values, column,
-};
+use bomf_plugin_api::{Context, Hyperparameters, Kind, LogSink, ModelSpec, Table, Task, column};
 use bomf_tests::TinyRun;
 use bomf_tests::plugin_folder::library_in;
 use tracing::Level;
@@ -120,18 +118,11 @@ fn metrics_of_translations_and_answers_keep_their_promises() {
         .with_texts(column::PREDICTED_TEXT, predictions)
         .and_then(|table| table.with_texts(column::REFERENCE_TEXT, references))
         .unwrap();
-    let unanswerable = Values::Texts {
-        ends: vec![22, 25].into(),
-        bytes: "the cat sat on the matdog".into(),
-    };
     let some_answered = Table::new(4)
         .with_texts(column::PREDICTED_TEXT, predictions)
         .and_then(|table| {
-            table.with_column(
-                column::REFERENCE_TEXT,
-                vec![0, 1, 2, 2, 2].into(),
-                unanswerable,
-            )
+            let answers: [&[&str]; 4] = [&["the cat sat on the mat"], &["dog"], &[], &[]];
+            table.with_text_lists(column::REFERENCE_TEXT, answers)
         })
         .and_then(|table| {
             table.with_numbers(column::NO_ANSWER_PROBABILITY, vec![0.1, 0.2, 0.3, 0.9])

@@ -1,62 +1,24 @@
 //! `bomf fuse` from outside: what is averaged, what is refused, and that nothing half-done is left behind.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bomf_tests::Bomf;
+use bomf_tests::safetensors::{f32s, files, floats, read, write};
 use serde_json::{Value, json};
 
-/// A model folder with one matrix of f32 and one vector of integers.
+/// A model folder with one vector of f32 and one of integers.
 fn model(folder: &Path, name: &str, weights: &[f32], id: i64) -> PathBuf {
     let path = folder.join(name);
     std::fs::create_dir_all(&path).unwrap();
-    let end = weights.len() * 4;
-    let header = json!({
-        "layer.weight": {"dtype": "F32", "shape": [weights.len()], "data_offsets": [0, end]},
-        "ids": {"dtype": "I64", "shape": [1], "data_offsets": [end, end + 8]},
-    });
-    let mut header = header.to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend(header);
-    file.extend(weights.iter().flat_map(|x| x.to_le_bytes()));
-    file.extend(id.to_le_bytes());
-    std::fs::write(path.join("model.safetensors"), file).unwrap();
+    let ids = ("ids".to_owned(), "I64", vec![1], id.to_le_bytes().to_vec());
+    let tensors = [f32s("layer.weight", &[weights.len()], weights), ids];
+    write(&path.join("model.safetensors"), &tensors);
     let config =
         json!({"model_type": "tiny", "torch_dtype": "float32", "_name_or_path": "someone/tiny"});
     std::fs::write(path.join("config.json"), config.to_string()).unwrap();
     std::fs::write(path.join("vocab.txt"), "a\nb\n").unwrap();
     path
-}
-
-/// The header of a safetensors file, and its data.
-fn read(path: &Path) -> (Value, Vec<u8>) {
-    let bytes = std::fs::read(path).unwrap();
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    (header, bytes[8 + length..].to_vec())
-}
-
-fn floats(path: &Path, name: &str) -> Vec<f32> {
-    let (header, data) = read(path);
-    let range = |i: usize| header[name]["data_offsets"][i].as_u64().unwrap() as usize;
-    let bytes = data[range(0)..range(1)].chunks(4);
-    bytes
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect()
-}
-
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder).unwrap().flatten();
-    entries
-        .map(|entry| {
-            (
-                entry.file_name().to_string_lossy().into_owned(),
-                std::fs::read(entry.path()).unwrap(),
-            )
-        })
-        .collect()
 }
 
 #[test]
@@ -250,4 +212,104 @@ fn a_full_disk_and_a_kill_leave_no_folder() {
         weights
     );
     assert!(!here.join("c.unfinished").exists());
+}
+
+/// What torch and gguf wrote: the goldens of the library.
+fn library_golden(name: &str) -> PathBuf {
+    bomf_tests::root().join("fusion/tests/golden").join(name)
+}
+
+fn expected(part: &str, name: &str) -> Vec<f32> {
+    let golden = std::fs::read(library_golden("expected.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&golden).unwrap();
+    let values = golden[part][name]["values"].as_array().unwrap().iter();
+    values.map(|x| x.as_f64().unwrap() as f32).collect()
+}
+
+#[test]
+fn state_dicts_are_fused_in_parts_and_tied_weights_stay_tied() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    // One of the two lies in a folder, behind an index.
+    let shards = here.join("sharded");
+    std::fs::create_dir_all(&shards).unwrap();
+    std::fs::copy(
+        library_golden("state.bin"),
+        shards.join("pytorch_model-00001-of-00001.bin"),
+    )
+    .unwrap();
+    let golden: Value =
+        serde_json::from_slice(&std::fs::read(library_golden("expected.json")).unwrap()).unwrap();
+    let names = golden["torch"].as_object().unwrap().keys();
+    let map: serde_json::Map<String, Value> = names
+        .map(|name| (name.clone(), "pytorch_model-00001-of-00001.bin".into()))
+        .collect();
+    let index = json!({"metadata": {}, "weight_map": map});
+    std::fs::write(
+        shards.join("pytorch_model.bin.index.json"),
+        index.to_string(),
+    )
+    .unwrap();
+    let state = library_golden("state.bin");
+    let other = format!("{}=0.25", state.display());
+    let fuse = [
+        "fuse",
+        "--member",
+        "sharded=0.25",
+        "--member",
+        &other,
+        "--dtype",
+        "f32",
+        "--out",
+        "c",
+    ];
+    Bomf::new(here, fuse).output().expect_code(0);
+    let path = here.join("c/model.safetensors");
+    for name in [
+        "embed.weight",
+        "transposed",
+        "part",
+        "half",
+        "brain",
+        "double",
+        "scalar",
+    ] {
+        let halves: Vec<f32> = expected("torch", name).iter().map(|x| x * 0.5).collect();
+        let found = floats(&path, name);
+        assert_eq!(found.len(), halves.len());
+        let is_close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+        assert!(found.iter().zip(&halves).all(is_close), "{name}: {found:?}");
+    }
+    let (header, _) = read(&path);
+    assert!(header["head.weight"].is_null());
+    assert_eq!(header["__metadata__"]["head.weight"], "embed.weight");
+    // What was tied on disk is one tensor for the next fusion too.
+    Bomf::new(here, ["fuse", "--member", "c=1", "--out", "d"])
+        .output()
+        .expect_code(0);
+    assert_eq!(read(&here.join("d/model.safetensors")), read(&path));
+}
+
+#[test]
+fn gguf_is_dequantised_and_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let gguf = library_golden("quantised.gguf");
+    let gguf = format!("{}=1", gguf.display());
+    Bomf::new(
+        here,
+        ["fuse", "--member", &gguf, "--dtype", "f32", "--out", "c"],
+    )
+    .output()
+    .expect_code(0)
+    .expect_stderr(&[
+        "Q4_0 read as F32 (dequantised)",
+        "Q8_0 read as F32 (dequantised)",
+    ]);
+    for name in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"] {
+        let found = floats(&here.join("c/model.safetensors"), name);
+        assert_eq!(found, expected("gguf", name), "{name}");
+    }
+    let card = std::fs::read_to_string(here.join("c/README.md")).unwrap();
+    assert!(card.contains("quantised.gguf (GGUF)"), "{card}");
 }

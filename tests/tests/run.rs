@@ -40,6 +40,19 @@ fn a_run_leaves_a_report_and_a_model_that_has_all_its_files() {
             "{file} is not among {names:?}"
         );
     }
+    let card = results.fused.iter();
+    let card = card.filter(|(name, _)| name.ends_with(Path::new(&chosen).join("README.md")));
+    let card: String = card
+        .map(|(_, bytes)| String::from_utf8_lossy(bytes))
+        .collect();
+    for said in [
+        "---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- merge\n",
+        "accuracy",
+        "f1",
+        "**(chosen)**",
+    ] {
+        assert!(card.contains(said), "`{said}` is not in\n{card}");
+    }
     for method in results.report["methods"].as_array().into_iter().flatten() {
         let trials = method["trials"].as_array().map_or(0, Vec::len) as u64;
         assert!(

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 /// The file that makes a folder an adapter.
-pub(super) const ADAPTER_CONFIG: &str = "adapter_config.json";
+pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// Weights in a folder, in the order in which `transformers` and `peft` look for them. Indices name other files.
 const WEIGHTS: [&str; 6] = [

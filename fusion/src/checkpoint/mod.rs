@@ -21,6 +21,7 @@ pub use quantised::Quantisation;
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+pub use folder::ADAPTER_CONFIG;
 
 /// How weights lie on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,12 @@ impl Checkpoint {
         &self.aliases
     }
 
+    /// The names of its tensors, with those of tied ones.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        let own = self.tensors.iter().map(|tensor| &tensor.name);
+        own.chain(self.aliases.keys())
+    }
+
     /// The tensor of a name, which may be an alias.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
@@ -194,12 +201,21 @@ impl Checkpoint {
 
     /// Whether it is a LoRA adapter and not a model.
     pub fn is_adapter(&self) -> bool {
-        self.companions.contains_key(folder::ADAPTER_CONFIG)
+        self.companions.contains_key(ADAPTER_CONFIG)
     }
 
     /// Bytes of all its files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(WeightsFile::length).sum()
+    }
+
+    /// So many elements of a tensor from `start` on as they lie in the file, little-endian, not aligned; `None` where they do
+    /// not lie there as they are read, or the file is not mapped.
+    pub fn view(&self, tensor: &Tensor, start: usize, count: usize) -> Option<&[u8]> {
+        match tensor.layout {
+            Layout::Plain => self.files[tensor.file].view(tensor.range(start, count)?),
+            _ => None,
+        }
     }
 
     /// Fills `out` with the elements of a tensor from `start` on, little-endian, in the order of its axes. `scratch` is used

@@ -72,23 +72,28 @@ impl Sum for f64 {
 }
 
 /// A number in memory, wherever it lies.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C, packed)]
 pub struct Unaligned<T>(T);
 
-/// A type of stored elements, read and written `L` at a time: one where the compiler vectorises the loop over the
-/// elements, more where that takes instructions of its own.
+/// A type of stored elements, read and written `L` at a time.
 pub trait Element<S, const L: usize> {
     /// One element in memory, little-endian.
     type Stored: Pod;
     /// The numbers behind elements.
-    fn read<H: Halves>(stored: [Self::Stored; L]) -> [S; L];
+    fn read<M: Machine>(stored: [Self::Stored; L]) -> [S; L];
     /// Elements, rounded to nearest even.
-    fn write<H: Halves>(values: [S; L]) -> [Self::Stored; L];
+    fn write<M: Machine>(values: [S; L]) -> [Self::Stored; L];
 }
 
 /// Halves that are converted together.
 const HALVES: usize = 16;
+/// Halves in a line of the cache.
+const LINE_OF_HALVES: usize = 32;
+/// Bytes of a line of the cache.
+pub const LINE: usize = 64;
+/// Bytes that are asked for ahead of those that are read: some lines, of as many members as there are.
+const AHEAD: usize = 1024;
 
 /// IEEE 754 binary32.
 pub struct F32;
@@ -99,33 +104,37 @@ pub struct F16;
 /// IEEE 754 binary64.
 pub struct F64;
 
-impl<S: Sum + FromF32> Element<S, 1> for F32 {
+impl<S: Sum + FromF32, const L: usize> Element<S, L> for F32 {
     type Stored = Unaligned<u32>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u32>; 1]) -> [S; 1] {
-        [S::from_f32(f32::from_bits(u32::from_le(stored.0)))]
+    fn read<M: Machine>(stored: [Unaligned<u32>; L]) -> [S; L] {
+        each(stored, |stored| {
+            S::from_f32(f32::from_bits(u32::from_le(stored.0)))
+        })
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u32>; 1] {
-        [Unaligned(value.to_f32().to_bits().to_le())]
+    fn write<M: Machine>(values: [S; L]) -> [Unaligned<u32>; L] {
+        each(values, |value| Unaligned(value.to_f32().to_bits().to_le()))
     }
 }
 
-impl<S: Sum + FromF32> Element<S, 1> for Bf16 {
+impl<S: Sum + FromF32, const L: usize> Element<S, L> for Bf16 {
     type Stored = Unaligned<u16>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u16>; 1]) -> [S; 1] {
-        [S::from_f32(f32::from_bits(
-            u32::from(u16::from_le(stored.0)) << 16,
-        ))]
+    fn read<M: Machine>(stored: [Unaligned<u16>; L]) -> [S; L] {
+        each(stored, |stored| {
+            S::from_f32(f32::from_bits(u32::from(u16::from_le(stored.0)) << 16))
+        })
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u16>; 1] {
-        [Unaligned(f32_to_bf16(value.to_f32()).to_le())]
+    fn write<M: Machine>(values: [S; L]) -> [Unaligned<u16>; L] {
+        each(values, |value| {
+            Unaligned(f32_to_bf16(value.to_f32()).to_le())
+        })
     }
 }
 
@@ -133,42 +142,87 @@ impl<S: Sum + FromF32> Element<S, HALVES> for F16 {
     type Stored = Unaligned<u16>;
 
     #[inline(always)]
-    fn read<H: Halves>(stored: [Unaligned<u16>; HALVES]) -> [S; HALVES] {
-        H::to_f32(stored.map(|stored| u16::from_le(stored.0))).map(S::from_f32)
+    fn read<M: Machine>(stored: [Unaligned<u16>; HALVES]) -> [S; HALVES] {
+        each(
+            M::to_f32(each(stored, |stored| u16::from_le(stored.0))),
+            S::from_f32,
+        )
     }
 
     #[inline(always)]
-    fn write<H: Halves>(values: [S; HALVES]) -> [Unaligned<u16>; HALVES] {
-        H::from_f32(values.map(Sum::to_f32)).map(|half| Unaligned(half.to_le()))
+    fn write<M: Machine>(values: [S; HALVES]) -> [Unaligned<u16>; HALVES] {
+        each(M::from_f32(each(values, S::to_f32)), |half| {
+            Unaligned(half.to_le())
+        })
     }
 }
 
-impl<S: Sum> Element<S, 1> for F64 {
+impl<S: Sum + FromF32> Element<S, LINE_OF_HALVES> for F16 {
+    type Stored = Unaligned<u16>;
+
+    #[inline(always)]
+    fn read<M: Machine>(stored: [Unaligned<u16>; LINE_OF_HALVES]) -> [S; LINE_OF_HALVES] {
+        let mut numbers = [S::default(); LINE_OF_HALVES];
+        let parts = stored.as_chunks::<HALVES>().0.iter();
+        for (numbers, part) in numbers.as_chunks_mut::<HALVES>().0.iter_mut().zip(parts) {
+            *numbers = Self::read::<M>(*part);
+        }
+        numbers
+    }
+
+    #[inline(always)]
+    fn write<M: Machine>(values: [S; LINE_OF_HALVES]) -> [Unaligned<u16>; LINE_OF_HALVES] {
+        let mut stored = [Unaligned::default(); LINE_OF_HALVES];
+        let parts = values.as_chunks::<HALVES>().0.iter();
+        for (stored, part) in stored.as_chunks_mut::<HALVES>().0.iter_mut().zip(parts) {
+            *stored = Self::write::<M>(*part);
+        }
+        stored
+    }
+}
+
+impl<S: Sum, const L: usize> Element<S, L> for F64 {
     type Stored = Unaligned<u64>;
 
     #[inline(always)]
-    fn read<H: Halves>([stored]: [Unaligned<u64>; 1]) -> [S; 1] {
-        [S::from_f64(f64::from_bits(u64::from_le(stored.0)))]
+    fn read<M: Machine>(stored: [Unaligned<u64>; L]) -> [S; L] {
+        each(stored, |stored| {
+            S::from_f64(f64::from_bits(u64::from_le(stored.0)))
+        })
     }
 
     #[inline(always)]
-    fn write<H: Halves>([value]: [S; 1]) -> [Unaligned<u64>; 1] {
-        [Unaligned(value.to_f64().to_bits().to_le())]
+    fn write<M: Machine>(values: [S; L]) -> [Unaligned<u64>; L] {
+        each(values, |value| Unaligned(value.to_f64().to_bits().to_le()))
     }
 }
 
-/// How binary16 is read and written; all ways give the same bits.
-pub trait Halves {
-    /// Exactly.
-    fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES];
-    /// Rounded to nearest even.
-    fn from_f32(values: [f32; HALVES]) -> [u16; HALVES];
+/// What a function makes of each element; a loop, which vectorises where `map` of a long array does not.
+#[inline(always)]
+fn each<A: Copy, B: Default + Copy, const N: usize>(from: [A; N], make: impl Fn(A) -> B) -> [B; N] {
+    let mut made = [B::default(); N];
+    for i in 0..N {
+        made[i] = make(from[i]);
+    }
+    made
 }
 
-/// By integer arithmetic, on any machine.
+/// What some machines have instructions for.
+pub trait Machine {
+    /// Reads binary16, exactly.
+    fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES];
+    /// Writes binary16, rounded to nearest even.
+    fn from_f32(values: [f32; HALVES]) -> [u16; HALVES];
+    /// Asks for what lies some lines behind a place, which will be read soon; nothing has to lie there.
+    fn prefetch<T>(place: &T);
+    /// `a * b + c`, rounded once where the machine can do that as fast, else twice.
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64;
+}
+
+/// Any machine.
 pub struct Portable;
 
-impl Halves for Portable {
+impl Machine for Portable {
     #[inline(always)]
     fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
         halves.map(f16_to_f32)
@@ -178,15 +232,26 @@ impl Halves for Portable {
     fn from_f32(values: [f32; HALVES]) -> [u16; HALVES] {
         values.map(f32_to_f16)
     }
+
+    #[inline(always)]
+    fn prefetch<T>(_place: &T) {}
+
+    #[inline(always)]
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
+        a * b + c
+    }
 }
 
-/// By the instructions of F16C. Only code that runs after F16C was found may use it.
+/// x86-64 with F16C and FMA. Only code that runs after they were found may use it.
 #[cfg(target_arch = "x86_64")]
-pub struct F16c;
+pub struct X86;
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "intrinsics of F16C, on arrays of their size")]
-impl Halves for F16c {
+#[expect(
+    unsafe_code,
+    reason = "intrinsics: of F16C on arrays of their size, and a prefetch"
+)]
+impl Machine for X86 {
     #[inline(always)]
     fn to_f32(halves: [u16; HALVES]) -> [f32; HALVES] {
         use std::arch::x86_64::{__m128i, __m256, _mm256_cvtph_ps};
@@ -209,6 +274,19 @@ impl Halves for F16c {
                 _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high),
             ])
         }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(place: &T) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let ahead = std::ptr::from_ref(place).cast::<i8>().wrapping_add(AHEAD);
+        // SAFETY: a prefetch reads nothing that the program sees, and faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead) };
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
+        a.mul_add(b, c)
     }
 }
 
@@ -277,31 +355,40 @@ fn f32_to_bf16(value: f32) -> u16 {
     }
 }
 
-/// Runs code for the element type behind a [`Dtype`]: `dispatch!(dtype, E, L => expression, else)`.
+/// Runs code for the element type behind a [`Dtype`], and how many of them are taken at a time: `lines` of the cache, or
+/// as few as the type allows, for `loops` that the compiler vectorises best by itself.
+///
+/// `dispatch!(lines dtype, E, L => expression)`; nothing happens for types that cannot be fused.
 macro_rules! dispatch {
-    ($dtype:expr, $element:ident, $lanes:ident => $body:expr, $otherwise:expr) => {
+    (lines $dtype:expr, $element:ident, $lanes:ident => $body:expr) => {
+        dispatch!(@ $dtype, $element, $lanes => $body, [16, 32, 32, 8])
+    };
+    (loops $dtype:expr, $element:ident, $lanes:ident => $body:expr) => {
+        dispatch!(@ $dtype, $element, $lanes => $body, [1, 1, 16, 1])
+    };
+    (@ $dtype:expr, $element:ident, $lanes:ident => $body:expr, [$f32:literal, $bf16:literal, $f16:literal, $f64:literal]) => {
         match $dtype {
             Dtype::F32 => {
                 type $element = $crate::kernel::element::F32;
-                const $lanes: usize = 1;
+                const $lanes: usize = $f32;
                 $body
             }
             Dtype::Bf16 => {
                 type $element = $crate::kernel::element::Bf16;
-                const $lanes: usize = 1;
+                const $lanes: usize = $bf16;
                 $body
             }
             Dtype::F16 => {
                 type $element = $crate::kernel::element::F16;
-                const $lanes: usize = 16;
+                const $lanes: usize = $f16;
                 $body
             }
             Dtype::F64 => {
                 type $element = $crate::kernel::element::F64;
-                const $lanes: usize = 1;
+                const $lanes: usize = $f64;
                 $body
             }
-            _ => $otherwise,
+            _ => {}
         }
     };
 }

@@ -1,8 +1,8 @@
-//! The hot loops: weighted sums over a block of elements, up to eight members at a time.
+//! The hot loops: weighted sums over a block of elements, up to eight members at a time, and inner products ([`reduce`]).
 //!
 //! Written as plain loops over chunks that the compiler vectorises, compiled three times on x86-64: for every machine, for
-//! those with AVX2, and for those with AVX-512, which are looked up at run time. All give the same bits: no operation is
-//! fused or reordered.
+//! those with AVX2, and for those with AVX-512, which are looked up at run time. Weighted sums are the same bits on all of
+//! them: no operation is fused or reordered.
 #![expect(
     unsafe_code,
     reason = "calling the AVX2 or AVX-512 version of a loop after looking for the features"
@@ -13,9 +13,7 @@ pub mod element;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 use crate::dtype::Dtype;
-#[cfg(target_arch = "x86_64")]
-use element::F16c;
-use element::{Element, FromF32, Halves, Portable, Sum, dispatch};
+use element::{Element, FromF32, Machine, Sum, dispatch};
 
 /// Elements per block: its sums stay in the second-level cache, and each member is read in long runs.
 pub const BLOCK: usize = 32768;
@@ -58,7 +56,7 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
-            let avx2 = has!("avx2") && has!("f16c");
+            let avx2 = has!("avx2") && has!("fma") && has!("f16c");
             let avx512 =
                 has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
             supported.extend(avx2.then_some(Self(Instructions::Avx2)));
@@ -68,47 +66,62 @@ impl Level {
     }
 }
 
-/// A function whose body is compiled once for each level.
+/// A function whose body is compiled once for each level. The body is generic over the [`Machine`] and, where it says
+/// `registers`, over how many sums it keeps in registers beside each other and how many f64 numbers one of them holds.
 macro_rules! levelled {
-    ($(#[$doc:meta])* $name:ident, $body:ident, ($($a:ident: $t:ty),*)) => {
+    ($(#[$doc:meta])* $name:ident $(<$s:ident: $bound:path>)?, $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
+        levelled!(@all $(#[$doc])* $name, [$($s: $bound)?], $body, ($($a: $t),*), [$($r)?],
+            [$($s,)? $crate::kernel::element::Portable], [$($s,)? X86], [$($s,)? X86]);
+    };
+    ($(#[$doc:meta])* $name:ident, registers $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
+        levelled!(@all $(#[$doc])* $name, [], $body, ($($a: $t),*), [$($r)?],
+            [$crate::kernel::element::Portable, 2, 2], [X86, 2, 4], [X86, 4, 8]);
+    };
+    (@all $(#[$doc:meta])* $name:ident, [$($s:ident: $bound:path)?], $body:ident, ($($a:ident: $t:ty),*), [$($r:ty)?],
+        [$($portable:tt)*], [$($avx2:tt)*], [$($avx512:tt)*]) => {
         $(#[$doc])*
-        pub fn $name<S: SumElement>(level: Level, $($a: $t),*) {
+        pub fn $name$(<$s: $bound>)?(level: $crate::kernel::Level, $($a: $t),*) $(-> $r)? {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,f16c")]
-            fn avx2<S: SumElement>($($a: $t),*) {
-                $body::<S, F16c>($($a),*);
+            use $crate::kernel::element::X86;
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn avx2$(<$s: $bound>)?($($a: $t),*) $(-> $r)? {
+                $body::<$($avx2)*>($($a),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c")]
-            fn avx512<S: SumElement>($($a: $t),*) {
-                $body::<S, F16c>($($a),*);
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            fn avx512$(<$s: $bound>)?($($a: $t),*) $(-> $r)? {
+                $body::<$($avx512)*>($($a),*)
             }
 
             match level.0 {
-                Instructions::Portable => $body::<S, Portable>($($a),*),
+                $crate::kernel::Instructions::Portable => $body::<$($portable)*>($($a),*),
                 // SAFETY: the level is there only if the processor has the features that the function is compiled for.
                 #[cfg(target_arch = "x86_64")]
-                Instructions::Avx2 => unsafe { avx2($($a),*) },
+                $crate::kernel::Instructions::Avx2 => unsafe { avx2($($a),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512 => unsafe { avx512($($a),*) },
+                $crate::kernel::Instructions::Avx512 => unsafe { avx512($($a),*) },
             }
         }
     };
 }
 
+pub mod reduce;
+
 levelled!(
     /// `sums[i] = sum over the terms of coefficient * element i`, in the order of the terms.
-    weighted_sum, weighted_sum_body, (sums: &mut [S], terms: &[Term<'_>])
+    weighted_sum<S: SumElement>, weighted_sum_body, (sums: &mut [S], terms: &[Term<'_>])
 );
 levelled!(
     /// Writes sums as elements of a type.
-    store, store_body, (sums: &[S], dtype: Dtype, out: &mut [u8])
+    store<S: SumElement>, store_body, (sums: &[S], dtype: Dtype, out: &mut [u8])
 );
 levelled!(
     /// Reads elements of a type.
-    read, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
+    read<S: SumElement>, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
 );
 
 /// Whether some element of a floating-point type is infinite or no number.
@@ -139,7 +152,7 @@ impl SumElement for f32 {}
 impl SumElement for f64 {}
 
 #[inline(always)]
-fn weighted_sum_body<S: SumElement, H: Halves>(sums: &mut [S], terms: &[Term<'_>]) {
+fn weighted_sum_body<S: SumElement, M: Machine>(sums: &mut [S], terms: &[Term<'_>]) {
     if terms.is_empty() {
         sums.fill(S::default());
     }
@@ -153,22 +166,22 @@ fn weighted_sum_body<S: SumElement, H: Halves>(sums: &mut [S], terms: &[Term<'_>
             .count();
         let group;
         (group, rest) = rest.split_at(alike);
-        dispatch!(first.dtype, E, L => match group {
-            [a, b, c, d, e, f, g, h] => add::<S, H, E, L, 8>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g, *h]),
-            [a, b, c, d, e, f, g] => add::<S, H, E, L, 7>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g]),
-            [a, b, c, d, e, f] => add::<S, H, E, L, 6>(sums, fresh, [*a, *b, *c, *d, *e, *f]),
-            [a, b, c, d, e] => add::<S, H, E, L, 5>(sums, fresh, [*a, *b, *c, *d, *e]),
-            [a, b, c, d] => add::<S, H, E, L, 4>(sums, fresh, [*a, *b, *c, *d]),
-            [a, b, c] => add::<S, H, E, L, 3>(sums, fresh, [*a, *b, *c]),
-            [a, b] => add::<S, H, E, L, 2>(sums, fresh, [*a, *b]),
-            _ => add::<S, H, E, L, 1>(sums, fresh, [*first]),
-        }, {});
+        dispatch!(lines first.dtype, E, L => match group {
+            [a, b, c, d, e, f, g, h] => add::<S, M, E, L, 8>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g, *h]),
+            [a, b, c, d, e, f, g] => add::<S, M, E, L, 7>(sums, fresh, [*a, *b, *c, *d, *e, *f, *g]),
+            [a, b, c, d, e, f] => add::<S, M, E, L, 6>(sums, fresh, [*a, *b, *c, *d, *e, *f]),
+            [a, b, c, d, e] => add::<S, M, E, L, 5>(sums, fresh, [*a, *b, *c, *d, *e]),
+            [a, b, c, d] => add::<S, M, E, L, 4>(sums, fresh, [*a, *b, *c, *d]),
+            [a, b, c] => add::<S, M, E, L, 3>(sums, fresh, [*a, *b, *c]),
+            [a, b] => add::<S, M, E, L, 2>(sums, fresh, [*a, *b]),
+            _ => add::<S, M, E, L, 1>(sums, fresh, [*first]),
+        });
     }
 }
 
 /// Adds to the sums, or to zero where they are `fresh`: then they hold nothing yet.
 #[inline(always)]
-fn add<S: SumElement, H: Halves, E: Element<S, L>, const L: usize, const K: usize>(
+fn add<S: SumElement, M: Machine, E: Element<S, L>, const L: usize, const K: usize>(
     sums: &mut [S],
     fresh: bool,
     terms: [Term<'_>; K],
@@ -182,7 +195,9 @@ fn add<S: SumElement, H: Halves, E: Element<S, L>, const L: usize, const K: usiz
     for i in 0..length {
         let mut sum = if fresh { [S::default(); L] } else { whole[i] };
         for k in 0..K {
-            let values = E::read::<H>(chunks[k][i]);
+            // So many members in turn are more than the processor looks ahead of by itself.
+            M::prefetch(&chunks[k][i]);
+            let values = E::read::<M>(chunks[k][i]);
             for lane in 0..L {
                 sum[lane] = sum[lane].add(coefficients[k], values[lane]);
             }
@@ -192,7 +207,7 @@ fn add<S: SumElement, H: Halves, E: Element<S, L>, const L: usize, const K: usiz
     for (i, sum) in rest.iter_mut().enumerate() {
         let mut total = if fresh { S::default() } else { *sum };
         for k in 0..K {
-            let value = E::read::<H>([members[k][length * L + i]; L])[0];
+            let value = E::read::<M>([members[k][length * L + i]; L])[0];
             total = total.add(coefficients[k], value);
         }
         *sum = total;
@@ -200,58 +215,43 @@ fn add<S: SumElement, H: Halves, E: Element<S, L>, const L: usize, const K: usiz
 }
 
 #[inline(always)]
-fn store_body<S: SumElement, H: Halves>(sums: &[S], dtype: Dtype, out: &mut [u8]) {
-    dispatch!(dtype, E, L => store_as::<S, H, E, L>(sums, out), {});
+fn store_body<S: SumElement, M: Machine>(sums: &[S], dtype: Dtype, out: &mut [u8]) {
+    dispatch!(loops dtype, E, L => store_as::<S, M, E, L>(sums, out));
 }
 
 #[inline(always)]
-fn store_as<S: SumElement, H: Halves, E: Element<S, L>, const L: usize>(
+fn store_as<S: SumElement, M: Machine, E: Element<S, L>, const L: usize>(
     sums: &[S],
     out: &mut [u8],
 ) {
     let (sums, sums_rest) = sums.as_chunks::<L>();
     let (out, out_rest) = cast_slice_mut::<_, E::Stored>(out).as_chunks_mut::<L>();
     for (elements, &sums) in out.iter_mut().zip(sums) {
-        *elements = E::write::<H>(sums);
+        *elements = E::write::<M>(sums);
     }
     for (element, &sum) in out_rest.iter_mut().zip(sums_rest) {
-        *element = E::write::<H>([sum; L])[0];
+        *element = E::write::<M>([sum; L])[0];
     }
 }
 
 #[inline(always)]
-fn read_body<S: SumElement, H: Halves>(bytes: &[u8], dtype: Dtype, out: &mut [S]) {
-    dispatch!(dtype, E, L => read_as::<S, H, E, L>(bytes, out), {});
+fn read_body<S: SumElement, M: Machine>(bytes: &[u8], dtype: Dtype, out: &mut [S]) {
+    dispatch!(loops dtype, E, L => read_as::<S, M, E, L>(bytes, out));
 }
 
 #[inline(always)]
-fn read_as<S: SumElement, H: Halves, E: Element<S, L>, const L: usize>(
+fn read_as<S: SumElement, M: Machine, E: Element<S, L>, const L: usize>(
     bytes: &[u8],
     out: &mut [S],
 ) {
     let (elements, elements_rest) = cast_slice::<_, E::Stored>(bytes).as_chunks::<L>();
     let (out, out_rest) = out.as_chunks_mut::<L>();
     for (numbers, elements) in out.iter_mut().zip(elements) {
-        *numbers = E::read::<H>(*elements);
+        *numbers = E::read::<M>(*elements);
     }
     for (number, &element) in out_rest.iter_mut().zip(elements_rest) {
-        *number = E::read::<H>([element; L])[0];
+        *number = E::read::<M>([element; L])[0];
     }
-}
-
-/// Inner product with eight running sums, so that it vectorises; the order of additions is fixed.
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const L: usize = 8;
-    let mut sums = [0.0; L];
-    let (a, a_rest) = a.as_chunks::<L>();
-    let (b, b_rest) = b.as_chunks::<L>();
-    for (x, y) in a.iter().zip(b) {
-        for lane in 0..L {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]

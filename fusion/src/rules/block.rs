@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::error::{Operand, Result, RuleError};
 
-/// Elements per block: those of some fifteen members fit the second-level cache together.
-const BLOCK: usize = 2048;
+/// Elements per block: those of some fifteen members fit the second-level cache together. Sums are made block by block, so
+/// whoever cuts a tensor anew cuts it between blocks.
+pub const BLOCK: usize = 2048;
 
 /// Lanes of an f64 sum: independent, so that they are added side by side.
 const LANES: usize = 8;

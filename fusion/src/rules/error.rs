@@ -19,6 +19,12 @@ pub enum RuleError {
         /// Name of the rule.
         rule: &'static str,
     },
+    /// The rule merges the weights themselves, and a base was given.
+    #[error("`{rule}` merges no differences: found a base, expected none")]
+    Base {
+        /// Name of the rule.
+        rule: &'static str,
+    },
     /// The rule is for another number of models.
     #[error("`{rule}`: found {found} models, expected {expected}")]
     ModelCount {
@@ -74,8 +80,8 @@ pub enum RuleError {
         "`coefficients` add up to {found}, expected another sum than 0; or set `normalize` to false"
     )]
     CoefficientSum {
-        /// The sum in f32.
-        found: f32,
+        /// The sum.
+        found: f64,
     },
     /// NaN or an infinity among the weights.
     #[error("{tensor}, element {element}: found {found}, expected a finite number")]

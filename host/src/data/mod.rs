@@ -30,7 +30,7 @@ pub struct ResolvedFile {
 
 /// The three splits of a run.
 pub struct Splits {
-    /// What is trained on.
+    /// What is trained on; no rows where nothing is trained.
     pub train: Table<'static>,
     /// What every search looks at.
     pub validation: Table<'static>,
@@ -57,7 +57,7 @@ pub struct DataFacts {
 
 /// Reads, labels and splits.
 ///
-/// `resolve` turns a `path:` into a file.
+/// `resolve` turns a `path:` into a file. A training split is only needed where something `trains`.
 ///
 /// # Errors
 /// What is wrong with the files, all at once as far as they can be read.
@@ -67,12 +67,13 @@ pub fn load(
     document: &Document,
     resolve: &dyn Fn(&str) -> Result<ResolvedFile, Failure>,
     seed: u64,
+    trains: bool,
 ) -> Result<Splits, Failures> {
     let mut splits = match &config.source {
         Some(source) => {
             let whole = file("data.source", source, task, document, resolve)?;
             let settings = config.split.clone().unwrap_or_else(split::default);
-            split::split(&whole, &settings, seed)
+            split::split(&whole, &settings, seed, trains)
                 .map_err(|message| document.problem("data.split", "data::split", message))?
         }
         None => {
@@ -84,15 +85,22 @@ pub fn load(
                 ("test", &config.test),
             ] {
                 let at = child("data", name);
-                let file_config = file_config
-                    .as_ref()
-                    .expect("checked with the configuration");
+                // The configuration was checked: what is missing is the training split, and is not needed.
+                let Some(file_config) = file_config else {
+                    continue;
+                };
                 match file(&at, file_config, task, document, resolve) {
                     Ok(table) => tables.push(table),
                     Err(failure) => problems.push(failure),
                 }
             }
-            <[Table<'static>; 3]>::try_from(tables).map_err(|_| Failures(problems))?
+            if !problems.is_empty() {
+                return Err(Failures(problems));
+            }
+            if config.train.is_none() {
+                tables.insert(0, tables[0].take(&[]));
+            }
+            <[Table<'static>; 3]>::try_from(tables).expect("all three were read, or made above")
         }
     };
     let counts = duplicates::count(&splits);
@@ -102,7 +110,7 @@ pub fn load(
         splits = duplicates::drop(splits);
     }
     for (name, table) in ["train", "validation", "test"].iter().zip(&splits) {
-        if table.rows() == 0 {
+        if table.rows() == 0 && (trains || *name != "train") {
             return Err(document
                 .problem(
                     "data",

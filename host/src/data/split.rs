@@ -20,11 +20,12 @@ pub fn default() -> SplitConfig {
     }
 }
 
-/// Train, validation and test. A row is in one of them at most.
+/// Train, validation and test. A row is in one of them at most. Nothing has to be left to train on where nothing `trains`.
 pub fn split(
     whole: &Table<'static>,
     config: &SplitConfig,
     seed: u64,
+    trains: bool,
 ) -> Result<[Table<'static>; 3], String> {
     let rows = whole.rows();
     let amount = |amount: f64| {
@@ -38,7 +39,7 @@ pub fn split(
     let train = config
         .train
         .map_or(rows.saturating_sub(validation + test), amount);
-    if train == 0 || validation == 0 || test == 0 || train + validation + test > rows {
+    if (trains && train == 0) || validation == 0 || test == 0 || train + validation + test > rows {
         return Err(format!(
             "found {rows} rows, expected enough for {train} + {validation} + {test}, none of them 0"
         ));
@@ -98,7 +99,7 @@ mod tests {
             test: 300.0,
             ..default()
         };
-        let splits = split(&source(), &config, 1).unwrap();
+        let splits = split(&source(), &config, 1, true).unwrap();
         assert_eq!(splits.each_ref().map(Table::rows), [200, 100, 300]);
         let mut all: Vec<String> = splits
             .iter()
@@ -117,8 +118,8 @@ mod tests {
             let positive = table.integers(column::LABEL).unwrap().iter().sum::<i64>() as f64;
             assert!((positive / table.rows() as f64 - 0.3).abs() < 0.011);
         }
-        assert!(splits == split(&source(), &config, 1).unwrap());
-        assert!(splits != split(&source(), &config, 2).unwrap());
+        assert!(splits == split(&source(), &config, 1, true).unwrap());
+        assert!(splits != split(&source(), &config, 2, true).unwrap());
     }
 
     #[test]
@@ -128,8 +129,8 @@ mod tests {
             ..default()
         };
         let (a, b) = (
-            split(&source(), &small, 1).unwrap(),
-            split(&source(), &default(), 1).unwrap(),
+            split(&source(), &small, 1, true).unwrap(),
+            split(&source(), &default(), 1, true).unwrap(),
         );
         assert!(a[2] == b[2] && a[1] == b[1]);
     }
@@ -141,7 +142,7 @@ mod tests {
             ..default()
         };
         assert!(
-            split(&source(), &config, 1)
+            split(&source(), &config, 1, true)
                 .unwrap_err()
                 .contains("1000 rows")
         );

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    ChoicesConfig, ChooseBest, ChooseWeights, ConstraintConfig, RangeConfig, UseConfig,
+    ChoicesConfig, ChooseBest, ChooseWeights, ConstraintConfig, DirectionConfig, RangeConfig,
+    UseConfig,
 };
 
 /// A space, what is sought in it, and by what.
@@ -95,16 +96,6 @@ pub struct ObjectiveConfig {
     pub reference: Option<f64>,
     /// A bad and a good value, which normalise to 0 and 1. Without it, optimizers and the final choice scale by what they see.
     pub scale: Option<(f64, f64)>,
-}
-
-/// Which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DirectionConfig {
-    /// Higher is better.
-    Maximize,
-    /// Lower is better.
-    Minimize,
 }
 
 /// How one point is chosen in the end.

@@ -7,6 +7,8 @@
 mod config;
 mod journal;
 mod message;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod sample;
 mod search;
 mod session;
 mod summary;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bomf_plugin_api::{Constraint, Context, Direction, Domain, Kind, Objective, Parameter, Study};
+use bomf_plugin_api::{Constraint, Context, Domain, Kind, Objective, Parameter, Study};
 use serde_json::{Value, json};
 
-use super::config::{ChooseConfig, ChooseRule, DirectionConfig, DomainConfig, SearchConfig};
+use super::config::{ChooseConfig, ChooseRule, DomainConfig, SearchConfig};
 use crate::config::AxisConfig;
+use crate::config::DirectionConfig;
 use crate::config::document::{Document, child, item};
 use crate::config::schema::nearest;
 use crate::diagnostics::{Failure, Failures};
@@ -147,11 +148,7 @@ fn axes(config: &SearchConfig, document: &Document) -> Vec<Axis> {
 }
 
 fn objective(config: &super::config::ObjectiveConfig) -> Objective {
-    let direction = match config.direction {
-        DirectionConfig::Maximize => Direction::Maximize,
-        DirectionConfig::Minimize => Direction::Minimize,
-    };
-    let mut objective = Objective::new(&config.name, direction);
+    let mut objective = Objective::new(&config.name, config.direction.into());
     (objective.scale, objective.reference) = (config.scale, config.reference);
     objective
 }

@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::search::Search;
 use crate::stages::choice::{Candidate, choose};
-use crate::stages::front::{MOST_OBJECTIVES, front, hypervolume};
 use crate::stages::tune::point_values;
+
+/// The most objectives whose hypervolume is computed: the time grows with the size of the front to their number less one.
+const MOST_OBJECTIVES: usize = 4;
 
 /// Counts, Pareto set, hypervolume and choice, as the last line of a session has them.
 pub fn summary(search: &Search, study: &Study, why: &str) -> Value {
@@ -17,8 +19,8 @@ pub fn summary(search: &Search, study: &Study, why: &str) -> Value {
         .iter()
         .map(|trial| normalised(&search.objectives, trial.values))
         .collect();
-    let pareto = front(&rows);
-    let entries = pareto.iter().map(|&i| feasible[i].entry(search));
+    let front = pareto::undominated(&rows);
+    let entries = front.iter().map(|&i| feasible[i].entry(search));
     let mut summary = json!({
         "why": why,
         "trials": {
@@ -34,10 +36,12 @@ pub fn summary(search: &Search, study: &Study, why: &str) -> Value {
         .map(|objective| objective.reference.map(|value| objective.normalise(value)))
         .collect();
     if let Some(references) = references.filter(|list| list.len() <= MOST_OBJECTIVES) {
-        let best: Vec<Vec<f64>> = pareto.iter().map(|&i| rows[i].clone()).collect();
-        summary["hypervolume"] = json!(hypervolume(&best, &references));
+        let best: Vec<Vec<f64>> = front.iter().map(|&i| rows[i].clone()).collect();
+        // None of values too large to be normalised.
+        let volume = pareto::hypervolume(&best, &references);
+        summary["hypervolume"] = json!(volume.ok());
     }
-    let seen = pareto.iter().map(|&i| feasible[i].values);
+    let seen = front.iter().map(|&i| feasible[i].values);
     let objectives = scaled(&search.objectives, &seen.collect::<Vec<_>>());
     let candidates: Vec<Candidate> = finished.iter().map(Finished::candidate).collect();
     let chosen = choose(

@@ -3,118 +3,15 @@
 use std::cell::RefCell;
 use std::io::BufReader;
 
-use bomf_plugin_api::{
-    Constraint, Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter,
-    PluginError, Scale, Study, Suggestion, Suggestions, Verdict,
-};
+use bomf_plugin_api::{Coordinate, Outcome};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::message::{self, LONGEST};
 use super::next_line;
+use super::sample::{Spread, search};
 use super::search::Search;
 use super::session::{Event, Session};
-use crate::stages::choice::Choice;
-use crate::stages::tune::Axis;
-
-/// Points that hang on everything that was told, so that whatever changes a study changes what follows. Stops trials
-/// whose first objective is below zero.
-struct Spread;
-
-impl Optimizer for Spread {
-    fn suggest(&mut self, study: &Study, count: usize) -> Result<Suggestions, PluginError> {
-        let told: f64 = study
-            .finished()
-            .map(|(_, values)| values.iter().sum::<f64>())
-            .sum();
-        let reported: f64 = study
-            .trials
-            .iter()
-            .flat_map(|t| &t.reports)
-            .map(|(_, v)| v[0])
-            .sum();
-        let first = study.trials.len();
-        let point = |n: usize| {
-            let x = ((n + 1) as f64 * 0.618_033_988_7 + told + 0.1 * reported).rem_euclid(1.0);
-            Suggestion::evaluate(vec![
-                Coordinate::Simplex(vec![x, 1.0 - x]),
-                Coordinate::Float(x.max(0.01)),
-                Coordinate::Integer((x * 6.0) as i64),
-                Coordinate::Choice((x * 3.0) as usize),
-            ])
-            .with_state(vec![n as u8])
-        };
-        Ok(Suggestions::Points(
-            (first..first + count).map(point).collect(),
-        ))
-    }
-
-    fn report(
-        &mut self,
-        _: &Study,
-        _: u64,
-        _: u64,
-        values: &[f64],
-    ) -> Result<Verdict, PluginError> {
-        Ok(if values[0] < 0.0 {
-            Verdict::Stop
-        } else {
-            Verdict::Continue
-        })
-    }
-}
-
-fn search(budget: u64, parallel: usize) -> Search {
-    let axis = |name: &str, domain, choices| Axis {
-        parameter: Parameter {
-            name: name.to_owned(),
-            domain,
-        },
-        choices,
-    };
-    Search {
-        axes: vec![
-            axis("shares", Domain::Simplex { dimension: 2 }, vec![]),
-            axis(
-                "rate",
-                Domain::Float {
-                    low: 0.01,
-                    high: 1.0,
-                    scale: Scale::Log,
-                },
-                vec![],
-            ),
-            axis(
-                "layers",
-                Domain::Integer {
-                    low: 0,
-                    high: 6,
-                    scale: Scale::Linear,
-                },
-                vec![],
-            ),
-            axis(
-                "kind",
-                Domain::Choice { count: 3 },
-                vec![json!("a"), json!(1), json!(true)],
-            ),
-        ],
-        objectives: vec![
-            Objective::new("f1", Direction::Maximize).with_reference(0.0),
-            Objective::new("loss", Direction::Minimize).with_reference(1.0),
-        ],
-        constraints: vec![
-            Constraint::at_most("seconds", 5.0),
-            Constraint::at_least("f1", 0.1),
-        ],
-        choice: Choice::Weights(vec![1.0, 1.0]),
-        budget: Some(budget),
-        parallel,
-        optimizer: "spread".to_owned(),
-        options: json!({}),
-        context: Context::new(1, 0),
-    }
-}
 
 /// A session that has begun, what it said first, and what it recorded.
 struct Talk<'a> {

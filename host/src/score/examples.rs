@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
 use bomf_plugin_api::{PluginError, Table, column};
 
 use super::columns::{Numbers, Texts};
 use super::labels::LabelNames;
 use super::record::{Fault, Record, Scalar, parse};
-use crate::cli::score::ScoreArguments;
 use crate::diagnostics::Failure;
 use crate::progress::Progress;
 
@@ -20,6 +20,19 @@ const DESCRIBED: usize = 3;
 
 /// The key of groups where `--group` names none.
 const GROUP: &str = "group";
+
+/// Where examples with predictions stand.
+#[derive(Debug, Clone, Copy)]
+pub struct ExampleFile<'a> {
+    /// The file; `-` is standard input.
+    pub path: &'a Path,
+    /// Names of the labels, in the order of their indices; none: all that occur, sorted.
+    pub labels: &'a [String],
+    /// Key that says which group an example is of.
+    pub group: Option<&'a str>,
+    /// Whether lines that cannot be read are passed over.
+    pub skip_bad: bool,
+}
 
 /// What was read.
 pub struct Examples {
@@ -35,8 +48,8 @@ pub struct Examples {
 ///
 /// # Errors
 /// The first line that cannot be read, unless such lines are passed over.
-pub fn read(arguments: &ScoreArguments, progress: &Progress) -> Result<Examples, Failure> {
-    let path = &arguments.examples;
+pub fn read(from: &ExampleFile<'_>, progress: &Progress) -> Result<Examples, Failure> {
+    let path = from.path;
     let place = match path.to_str() {
         Some("-") => "standard input".to_owned(),
         _ => path.display().to_string(),
@@ -47,13 +60,13 @@ pub fn read(arguments: &ScoreArguments, progress: &Progress) -> Result<Examples,
         _ => Box::new(File::open(path).map_err(unreadable)?),
     };
     let mut lines = Lines::new(BufReader::with_capacity(1 << 20, file));
-    let mut rows = Rows::new(arguments);
+    let mut rows = Rows::new(from);
     let mut skipped = 0;
     while let Some(line) = lines.next().map_err(unreadable)? {
         let read = line.and_then(|line| rows.push(line));
         let Err(fault) = read else { continue };
         let failure = fault_at(&place, lines.number, fault);
-        if !arguments.skip_bad {
+        if !from.skip_bad {
             return Err(failure.hint("`--skip-bad` passes over lines that cannot be read"));
         }
         skipped += 1;
@@ -175,13 +188,13 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(arguments: &ScoreArguments) -> Self {
+    fn new(from: &ExampleFile<'_>) -> Self {
         Self {
-            group_key: arguments.group.clone().unwrap_or_else(|| GROUP.to_owned()),
+            group_key: from.group.unwrap_or(GROUP).to_owned(),
             keys: None,
             truth: Truth::Nothing,
             count: 0,
-            names: LabelNames::new(&arguments.labels),
+            names: LabelNames::new(from.labels),
             input: Texts::default(),
             id: Texts::default(),
             group: Texts::default(),

@@ -16,6 +16,7 @@ use crate::plan;
 use crate::progress::Progress;
 use crate::registry::Registry;
 use examples::Examples;
+pub use examples::{ExampleFile, read as read_examples};
 
 /// Reads the examples and scores them. Returns what is printed.
 pub fn score(
@@ -30,7 +31,13 @@ pub fn score(
     // Names, options and combinations are looked at before a long file is read.
     let context = plan::context(threads, arguments.seed);
     let metrics = request::open(arguments, registry, &context)?;
-    let examples = examples::read(arguments, progress)?;
+    let file = ExampleFile {
+        path: &arguments.examples,
+        labels: &arguments.labels,
+        group: arguments.group.as_deref(),
+        skip_bad: arguments.skip_bad,
+    };
+    let examples = read_examples(&file, progress)?;
     let measured = metrics.measure(&examples.table, None);
     let measured = measured.map_err(|failure| explain(failure, &examples.table))?;
     Ok(format!("{:#}\n", summary(&metrics, &measured, &examples)))

@@ -63,6 +63,8 @@ fn reword(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
     let text = text
+        .replace("invalid type: sequence", "found a list")
+        .replace("invalid type: map", "found an object")
         .replace("invalid type: ", "found ")
         .replace("expected a sequence", "expected a list")
         .replace("expected f64", "expected a number")

@@ -145,17 +145,17 @@ impl<'a> Bench<'a> {
     /// Predicts and scores a split with the loaded weights.
     pub fn evaluate(&mut self, split: &str) -> Result<Evaluation, Failure> {
         let predictions = self.predict(split)?;
-        let examples = self.beside(split, &predictions)?;
+        let examples = self.beside(split, &predictions.table)?;
         self.timing.measure(Category::Metrics, || {
             self.metrics.evaluate(&examples, predictions.mean_loss)
         })
     }
 
-    /// The examples of a split with predictions beside them.
+    /// The examples of a split with what was predicted beside them.
     pub fn beside<'b>(
         &'b self,
         split: &str,
-        predictions: &'b Predictions,
+        predicted: &'b Table<'static>,
     ) -> Result<Table<'b>, Failure> {
         let examples = self
             .splits
@@ -165,7 +165,7 @@ impl<'a> Bench<'a> {
         let examples = examples.expect("a split is predicted after it was added");
         examples
             .borrow()
-            .with_table(predictions.table.borrow())
+            .with_table(predicted.borrow())
             .map_err(|error| self.fault(&error))
     }
 }

@@ -2,7 +2,6 @@
 
 use bomf_plugin_api::{Constraint, Direction, Objective};
 
-use super::front::front;
 use super::objectives::LOSS;
 
 /// A rule by which one point is chosen.
@@ -144,7 +143,7 @@ fn shortfalls(
 
 /// Sums of the coordinates of rows `[n, m]` on the scale of the Pareto front's extremes; rows off the front are out.
 fn knee_heights(rows: &[Vec<f64>]) -> Vec<f64> {
-    let front = front(rows);
+    let front = pareto::undominated(rows);
     let extreme = |axis: usize, start: f64, pick: fn(f64, f64) -> f64| {
         front.iter().map(|&i| rows[i][axis]).fold(start, pick)
     };

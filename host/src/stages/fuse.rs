@@ -3,24 +3,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use bomf_plugin_api::{
-    Coordinate, Domain, Optimizer, Outcome, Parameter, Request, Study, Tensor, Trial,
-};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
+use bomf_plugin_api::{Coordinate, Domain, Optimizer, Outcome, Parameter, Request, Study, Trial};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bench::{Bench, Fusion, WeightsBuffer};
 use super::choice::Aim;
+use super::evaluator::{Evaluator, evaluate};
 use super::objectives::Score;
 use super::study::{End, Search};
 use super::trajectory::describe;
 use super::{Run, VALIDATION};
 use crate::diagnostics::Failure;
 use crate::metrics::Evaluation;
-use crate::timing::Category;
 
 /// One way to get from the members to one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,16 +76,12 @@ impl MethodResult {
     }
 }
 
-/// Model, members and all that was evaluated so far.
+/// What evaluates, and all that was evaluated so far.
 pub struct Workshop<'a, 'b> {
     /// The run.
     pub run: &'a Run<'a>,
-    /// The model with its splits.
-    pub bench: &'b mut Bench<'a>,
-    /// The members.
-    pub fusion: &'b mut Fusion,
-    /// Rows of the batches for gradients.
-    pub batch_size: u64,
+    /// The members, open, and what looks at their fusions.
+    pub evaluator: &'b mut dyn Evaluator,
     /// Scores of the coefficients that were tried, by their bits.
     pub known: HashMap<Vec<u64>, Evaluation>,
 }
@@ -103,16 +93,6 @@ pub fn bits(coefficients: &[f64]) -> Vec<u64> {
 }
 
 impl Workshop<'_, '_> {
-    /// The weights of these coefficients, loaded into the model; returns them too.
-    pub fn load(&mut self, coefficients: &[f64]) -> Result<Vec<Tensor>, Failure> {
-        let weights = self
-            .run
-            .timing
-            .measure(Category::Fusion, || self.fusion.fuse(coefficients))?;
-        self.bench.load(&weights)?;
-        Ok(weights)
-    }
-
     /// Scores on the validation split. Coefficients that were evaluated before are not evaluated again.
     fn evaluate(&mut self, coefficients: &[f64]) -> Result<FuseTrial, Failure> {
         let mut trial = FuseTrial {
@@ -128,10 +108,7 @@ impl Workshop<'_, '_> {
                 ..trial
             });
         }
-        let evaluated = self
-            .load(coefficients)
-            .and_then(|_| self.bench.evaluate(VALIDATION));
-        match evaluated {
+        match evaluate(self.run, self.evaluator, coefficients, VALIDATION) {
             Ok(evaluation) => trial.evaluation = Some(evaluation),
             Err(failure) if failure.is_plugin_failure() => {
                 tracing::warn!("an evaluation failed: {failure}");
@@ -140,34 +117,6 @@ impl Workshop<'_, '_> {
             Err(failure) => return Err(failure),
         }
         Ok(trial)
-    }
-
-    /// The gradient of the loss with respect to the coefficients, on one batch of a split.
-    fn gradient(
-        &mut self,
-        coefficients: &[f64],
-        split: &str,
-        batch: u64,
-    ) -> Result<(f64, Vec<f64>), Failure> {
-        self.load(coefficients)?;
-        let rows = batch_rows(
-            self.bench.rows(split)?,
-            self.batch_size,
-            self.run.seed,
-            batch,
-        );
-        let loss = self.run.timing.measure(Category::Training, || {
-            self.bench.model().gradient(split, &rows)
-        });
-        let loss = loss.map_err(|error| self.bench.fault(&error))?;
-        let mut buffer = WeightsBuffer::new(self.bench.model().trainable());
-        let gradient = buffer.fill(|out| self.bench.model().read_gradient(out));
-        let gradient = gradient.map_err(|error| self.bench.fault(&error))?;
-        let projected = self
-            .run
-            .timing
-            .measure(Category::Fusion, || self.fusion.project(&gradient))?;
-        Ok((loss, projected))
     }
 
     fn outcome(
@@ -180,7 +129,7 @@ impl Workshop<'_, '_> {
             unreachable!("the space has one simplex, and points were checked against it")
         };
         if let Request::Gradient { split, batch } = &trial.suggestion.request {
-            let (loss, gradient) = self.gradient(coefficients, split, *batch)?;
+            let (loss, gradient) = self.evaluator.gradient(coefficients, split, *batch)?;
             let done = FuseTrial {
                 coefficients: coefficients.clone(),
                 evaluation: None,
@@ -208,17 +157,6 @@ impl Workshop<'_, '_> {
     }
 }
 
-/// Rows of one batch of a split that is shuffled anew for every pass over it.
-fn batch_rows(rows: usize, batch_size: u64, seed: u64, batch: u64) -> Vec<u64> {
-    let batches = (rows as u64).div_ceil(batch_size);
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(batch / batches);
-    let mut order: Vec<u64> = (0..rows as u64).collect();
-    order.shuffle(&mut random);
-    let start = (batch % batches * batch_size) as usize;
-    order[start..rows.min(start + batch_size as usize)].to_vec()
-}
-
 /// Lets one method search.
 pub fn fuse(
     workshop: &mut Workshop<'_, '_>,
@@ -227,7 +165,7 @@ pub fn fuse(
     aim: &Aim<'_>,
 ) -> Result<MethodResult, Failure> {
     let run = workshop.run;
-    let members = workshop.fusion.members();
+    let members = workshop.evaluator.members();
     let space = vec![Parameter {
         name: "coefficients".to_owned(),
         domain: Domain::Simplex { dimension: members },
@@ -246,10 +184,7 @@ pub fn fuse(
         .collect();
     let constrained: Vec<usize> = aim.constraints.iter().map(|(score, _)| *score).collect();
     if plan.needs_gram {
-        study.gram = Some(
-            run.timing
-                .measure(Category::Fusion, || workshop.fusion.gram())?,
-        );
+        study.gram = Some(workshop.evaluator.gram()?);
     }
     let key = format!("fuse/{}", plan.name);
     let ceiling = members as u64 + plan.iterations;
@@ -334,19 +269,6 @@ fn nothing_worked(method: &str, trials: &[FuseTrial]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_batches_of_a_pass_hold_every_row_once() {
-        let pass = |number: u64| {
-            (0..4)
-                .flat_map(|i| batch_rows(10, 3, 1, number * 4 + i))
-                .collect::<Vec<_>>()
-        };
-        let mut first = pass(0);
-        assert_ne!(first, pass(1));
-        first.sort_unstable();
-        assert_eq!(first, (0..10).collect::<Vec<_>>());
-    }
 
     #[test]
     fn both_zeros_are_the_same_coefficient() {

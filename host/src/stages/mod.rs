@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod choice;
-pub mod front;
+pub mod evaluator;
 pub mod fuse;
+pub mod members;
 pub mod objectives;
+pub mod program;
 pub mod study;
 pub mod test;
 pub mod trajectory;

@@ -1,6 +1,6 @@
 //! Every method's chosen weights, scored once on data that no search has seen.
 
-use bomf_plugin_api::Predictions;
+use bomf_plugin_api::Table;
 use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TEST;
+use super::evaluator::{Findings, measure};
 use super::fuse::{MethodResult, Workshop};
 use super::trajectory::describe;
 use crate::diagnostics::Failure;
@@ -31,9 +32,10 @@ pub struct TestResult {
     pub name: String,
     /// In the order of the run's scores.
     pub evaluation: Evaluation,
-    /// Bootstrap interval of each score.
-    pub intervals: Vec<Interval>,
-    /// Difference to the baseline and its paired bootstrap interval, per score; `None` for the baseline itself.
+    /// Bootstrap interval of each score; `None` where there are no predictions to draw from.
+    pub intervals: Option<Vec<Interval>>,
+    /// Difference to the baseline and its paired bootstrap interval, per score; `None` for the baseline itself, and where
+    /// there are no predictions to draw from.
     pub differences: Option<Vec<(f64, Interval)>>,
     /// How each metric and each combination was computed, by its name.
     pub signatures: Map<String, Value>,
@@ -56,53 +58,43 @@ pub fn test(
 ) -> Result<Vec<TestResult>, Failure> {
     let run = workshop.run;
     let progress = run.progress.stage("test", methods.len() as u64);
-    let mut predictions = Vec::new();
+    let mut found = Vec::new();
     let mut measured: Vec<Measured> = Vec::new();
     for method in methods {
         run.check_stop()?;
-        let predicted = predict(workshop, method)?;
-        let examples = workshop.bench.beside(TEST, &predicted)?;
-        let scored = run.timing.measure(Category::Metrics, || {
-            run.metrics.measure(&examples, predicted.mean_loss)
-        })?;
-        progress.advance(
-            1,
-            &format!(
-                "{}: {}",
-                method.name,
-                describe(run.metrics.scores(), &scored.evaluation)
-            ),
-        );
-        predictions.push(predicted);
+        let coefficients = &method.chosen().coefficients;
+        let findings: Findings = run
+            .journal
+            .once_in_file(&format!("test/{}", method.name), || {
+                workshop.evaluator.look(coefficients, TEST)
+            })?;
+        let scored = measure(run, workshop.evaluator, &findings, TEST)?;
+        let said = describe(run.metrics.scores(), &scored.evaluation);
+        progress.advance(1, &format!("{}: {said}", method.name));
+        found.push(findings);
         measured.push(scored);
     }
     progress.finish();
-    let resampled = run.journal.once("test/resampled", || {
-        run.timing.measure(Category::Metrics, || {
-            resample(workshop, &predictions, plan.resamples)
-        })
-    })?;
+    let predictions = found.iter().map(|findings| match findings {
+        Findings::Predictions { table, .. } => Some(table),
+        Findings::Scores { .. } => None,
+    });
+    let predictions: Option<Vec<&Table<'static>>> = predictions.collect();
+    let resampled = match predictions {
+        None => None,
+        Some(predictions) => Some(run.journal.once("test/resampled", || {
+            run.timing.measure(Category::Metrics, || {
+                resample(workshop, &predictions, plan.resamples)
+            })
+        })?),
+    };
     Ok(summarise(
         methods,
         measured,
-        &resampled,
+        resampled.as_ref(),
         baseline,
         plan.confidence,
     ))
-}
-
-/// Predictions of a method's choice on the test split, from the journal if they were made before.
-fn predict(workshop: &mut Workshop<'_, '_>, method: &MethodResult) -> Result<Predictions, Failure> {
-    let run = workshop.run;
-    let coefficients = method.chosen().coefficients.clone();
-    let (table, mean_loss) = run
-        .journal
-        .once_in_file(&format!("test/{}", method.name), || {
-            workshop.load(&coefficients)?;
-            let predictions = workshop.bench.predict(TEST)?;
-            Ok((predictions.table, predictions.mean_loss))
-        })?;
-    Ok(Predictions::new(table, mean_loss))
 }
 
 /// Scores of every method on every resample.
@@ -114,19 +106,33 @@ pub struct Resampled {
     redrawn: usize,
 }
 
+impl Resampled {
+    fn column(&self, method: usize, score: usize) -> impl Iterator<Item = f64> + '_ {
+        self.scores[method].iter().map(move |row| row[score])
+    }
+}
+
 /// Draws until there are so many resamples on which all metrics of all methods are defined.
 fn resample(
     workshop: &Workshop<'_, '_>,
-    predictions: &[Predictions],
+    predictions: &[&Table<'static>],
     resamples: usize,
 ) -> Result<Resampled, Failure> {
     let run = workshop.run;
+    let rows = predictions.first().map_or(0, |table| table.rows());
+    if let Some(other) = predictions.iter().find(|table| table.rows() != rows) {
+        let message = format!(
+            "found {rows} and {} examples, expected the same for all methods",
+            other.rows()
+        );
+        return Err(Failure::run("test::rows", "test", message));
+    }
     let resamplers = predictions.iter().map(|predicted| {
-        let examples = workshop.bench.beside(TEST, predicted)?;
+        let examples = workshop.evaluator.examples(TEST, predicted)?;
         Resampler::new(run.metrics, examples)
     });
     let resamplers: Vec<Resampler<'_>> = resamplers.collect::<Result<_, Failure>>()?;
-    let rows = workshop.bench.rows(TEST)? as u32;
+    let rows = rows as u32;
     let progress = run.progress.stage("bootstrap", resamples as u64);
     let mut random = ChaCha8Rng::seed_from_u64(run.seed);
     let mut scores = vec![Vec::with_capacity(resamples); predictions.len()];
@@ -171,35 +177,40 @@ fn undefined(done: usize, redrawn: usize, last: &Failure) -> Failure {
 fn summarise(
     methods: &[MethodResult],
     measured: Vec<Measured>,
-    resampled: &Resampled,
+    resampled: Option<&Resampled>,
     baseline: Option<usize>,
     confidence: f64,
 ) -> Vec<TestResult> {
-    let scores = measured
-        .first()
-        .map_or(0, |measured| measured.evaluation.values.len());
-    let column =
-        |method: usize, score: usize| resampled.scores[method].iter().map(move |row| row[score]);
     let base = baseline.map(|position| measured[position].evaluation.clone());
     let results = methods.iter().zip(measured).enumerate();
     results
         .map(|(position, (method, measured))| {
             let evaluation = measured.evaluation;
-            let intervals = (0..scores)
-                .map(|score| percentile_interval(column(position, score).collect(), confidence))
-                .collect();
-            let against = baseline
-                .zip(base.as_ref())
-                .filter(|(other, _)| *other != position);
-            let differences = against.map(|(other, base)| {
-                let difference = |score: usize| {
-                    let pairs = column(position, score).zip(column(other, score));
-                    let interval =
-                        percentile_interval(pairs.map(|(a, b)| a - b).collect(), confidence);
-                    (evaluation.values[score] - base.values[score], interval)
+            let scores = 0..evaluation.values.len();
+            let interval = |score, other: Option<usize>| {
+                let resampled = resampled?;
+                let own = resampled.column(position, score);
+                let drawn = match other {
+                    None => own.collect(),
+                    Some(other) => own
+                        .zip(resampled.column(other, score))
+                        .map(|(a, b)| a - b)
+                        .collect(),
                 };
-                (0..scores).map(difference).collect()
-            });
+                Some(percentile_interval(drawn, confidence))
+            };
+            let intervals = scores.clone().map(|score| interval(score, None)).collect();
+            let against = baseline.zip(base.as_ref());
+            let differences =
+                against
+                    .filter(|(other, _)| *other != position)
+                    .and_then(|(other, base)| {
+                        let difference = |score: usize| {
+                            let interval = interval(score, Some(other))?;
+                            Some((evaluation.values[score] - base.values[score], interval))
+                        };
+                        scores.map(difference).collect()
+                    });
             TestResult {
                 name: method.name.clone(),
                 evaluation,
@@ -208,7 +219,7 @@ fn summarise(
                 signatures: measured.signatures,
                 groups: measured.groups,
                 details: measured.details,
-                redrawn: resampled.redrawn,
+                redrawn: resampled.map_or(0, |resampled| resampled.redrawn),
             }
         })
         .collect()

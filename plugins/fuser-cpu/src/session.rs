@@ -7,7 +7,8 @@ use bomf_plugin_api::{
     Dtype, FuserSession, FusionShape, Member, Result, SharedBytes, Tensor, TensorMut,
 };
 
-use fusion::kernel::{BLOCK, Level, SumElement, Term, dot, read, store, weighted_sum};
+use fusion::kernel::reduce::{Gram, Run, TILE, inner};
+use fusion::kernel::{BLOCK, Level, SumElement, Term, read, store, weighted_sum};
 
 /// The types that can be fused: all floating-point numbers.
 pub(crate) const TYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F64];
@@ -15,8 +16,6 @@ pub(crate) const TYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype
 /// Elements per piece of work of a reduction; its partial sums are added in the order of the pieces, so that results do
 /// not depend on the number of threads.
 const PIECE: usize = 1 << 20;
-/// Elements of all members that a reduction looks at together.
-const TILE: usize = 1024;
 
 /// Members where they lie.
 pub struct Session {
@@ -32,6 +31,17 @@ struct Piece {
     tensor: usize,
     start: usize,
     length: usize,
+}
+
+impl Piece {
+    /// It in parts of so many elements.
+    fn parts(self, most: usize) -> impl Iterator<Item = Self> {
+        (0..self.length).step_by(most).map(move |start| Self {
+            start: self.start + start,
+            length: most.min(self.length - start),
+            ..self
+        })
+    }
 }
 
 impl Session {
@@ -94,7 +104,7 @@ impl Session {
     }
 
     /// Adds up what `work` makes of every piece; each result has `width` numbers.
-    fn reduce(&self, width: usize, work: impl Fn(Piece, &mut [f64]) + Sync) -> Vec<f64> {
+    fn reduce(&self, width: usize, work: impl Fn(Piece) -> Vec<f64> + Sync) -> Vec<f64> {
         let pieces = self.pieces(PIECE);
         let next = AtomicUsize::new(0);
         let partial = Mutex::new(vec![vec![0.0; width]; pieces.len()]);
@@ -106,8 +116,7 @@ impl Session {
                         let Some(&piece) = pieces.get(index) else {
                             return;
                         };
-                        let mut sums = vec![0.0; width];
-                        work(piece, &mut sums);
+                        let sums = work(piece);
                         partial.lock().expect("no holder of the lock panics")[index] = sums;
                     }
                 });
@@ -125,52 +134,37 @@ impl Session {
         })
     }
 
-    fn gram_of(&self, piece: Piece, sums: &mut [f64]) {
-        let n = self.members.len();
-        let mut tile = vec![0.0; n * TILE];
-        for start in (0..piece.length).step_by(TILE) {
-            let length = TILE.min(piece.length - start);
-            let part = Piece {
-                start: piece.start + start,
-                length,
-                ..piece
-            };
-            for member in 0..n {
-                let (bytes, dtype) = self.bytes(member, part);
-                read(
-                    self.level,
-                    bytes,
-                    element(dtype),
-                    &mut tile[member * TILE..][..length],
-                );
-            }
-            centre(&mut tile, n, length);
-            for i in 0..n {
-                for j in 0..=i {
-                    sums[i * n + j] +=
-                        dot(&tile[i * TILE..][..length], &tile[j * TILE..][..length]);
-                }
-            }
+    /// The piece's part of the Gram matrix.
+    fn gram_of(&self, piece: Piece) -> Vec<f64> {
+        let mut gram = Gram::new(self.level, self.members.len());
+        for part in piece.parts(TILE) {
+            let runs: Vec<Run<'_>> = self.runs(part).collect();
+            gram.add(&runs);
         }
+        gram.finish()
     }
 
-    fn project_of(&self, piece: Piece, gradient: &[Tensor], sums: &mut [f64]) {
-        let (mut direction, mut weights) = ([0.0; TILE], [0.0; TILE]);
-        for start in (0..piece.length).step_by(TILE) {
-            let length = TILE.min(piece.length - start);
-            let part = Piece {
-                start: piece.start + start,
-                length,
-                ..piece
-            };
+    fn project_of(&self, piece: Piece, gradient: &[Tensor]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.members.len()];
+        let mut direction = [0.0; TILE];
+        for part in piece.parts(TILE) {
+            let direction = &mut direction[..part.length];
             let (bytes, dtype) = slice(&gradient[part.tensor], part);
-            read(self.level, bytes, element(dtype), &mut direction[..length]);
-            for (member, sum) in sums.iter_mut().enumerate() {
-                let (bytes, dtype) = self.bytes(member, part);
-                read(self.level, bytes, element(dtype), &mut weights[..length]);
-                *sum += dot(&direction[..length], &weights[..length]);
+            read(self.level, bytes, element(dtype), direction);
+            for (run, sum) in self.runs(part).zip(&mut sums) {
+                *sum += inner(self.level, direction, run);
             }
         }
+        sums
+    }
+
+    /// Some elements of every member.
+    fn runs(&self, piece: Piece) -> impl Iterator<Item = Run<'_>> {
+        (0..self.members.len()).map(move |member| {
+            let (bytes, dtype) = self.bytes(member, piece);
+            let dtype = element(dtype);
+            Run { bytes, dtype }
+        })
     }
 }
 
@@ -200,20 +194,12 @@ impl FuserSession for Session {
 
     fn gram(&mut self) -> Result<Vec<f64>> {
         let n = self.members.len();
-        let mut gram = self.reduce(n * n, |piece, sums| self.gram_of(piece, sums));
-        for i in 0..n {
-            for j in 0..i {
-                gram[j * n + i] = gram[i * n + j];
-            }
-        }
-        Ok(gram)
+        Ok(self.reduce(n * n, |piece| self.gram_of(piece)))
     }
 
     fn project(&mut self, gradient: &[Tensor]) -> Result<Vec<f64>> {
         self.shape.check_gradient(gradient, &TYPES)?;
-        Ok(self.reduce(self.members.len(), |piece, sums| {
-            self.project_of(piece, gradient, sums)
-        }))
+        Ok(self.reduce(self.members.len(), |piece| self.project_of(piece, gradient)))
     }
 }
 
@@ -295,18 +281,4 @@ fn slice(tensor: &Tensor, piece: Piece) -> (&[u8], Dtype) {
         &data[piece.start * dtype.size()..][..piece.length * dtype.size()],
         dtype,
     )
-}
-
-/// Subtracts from each element the mean of the members: differences of near-identical weights keep all their digits.
-fn centre(tile: &mut [f64], members: usize, length: usize) {
-    let mut means = [0.0; TILE];
-    for member in 0..members {
-        let row = &tile[member * TILE..][..length];
-        means.iter_mut().zip(row).for_each(|(mean, x)| *mean += x);
-    }
-    means.iter_mut().for_each(|mean| *mean /= members as f64);
-    for member in 0..members {
-        let row = &mut tile[member * TILE..][..length];
-        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
-    }
 }

@@ -1,4 +1,4 @@
-"""Writes sacrebleu.json and evaluate.json: what the two tools say about texts written for the purpose.
+"""Writes corpora.json, texts written for the purpose, and what two tools say about them: sacrebleu.json and evaluate.json.
 
     python3 -m venv venv && venv/bin/pip install sacrebleu==2.6.0
     venv/bin/python generate.py EVALUATE NMT
@@ -20,6 +20,7 @@ import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF
 
 SEED = 20240917
+LONG = 50
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -36,7 +37,7 @@ def drawn(rng, rows, references, words):
 def corpora():
     rng = random.Random(SEED)
     words = ["the", "The", "cat", "sat", "on", "mat", "é", "ÉCOLE", "école", "日本", "7", "42", "it's", "x.y", "&amp;", "😀"]
-    long = " ".join(rng.choice(words) for _ in range(3000))
+    long = " ".join(rng.choice(words) for _ in range(60))
     return {
         "plain": [
             ("The quick brown fox jumps over the lazy dog.", ["A quick brown fox jumped over the lazy dog."]),
@@ -60,7 +61,8 @@ def corpora():
         "mark-up": [("&quot;R&amp;D&quot; &lt;b&gt; &amp;lt; a<skipped>b", ["\"R&D\" <b> &lt; ab"])],
         "points": [("a.,5 a...5 1..5 1...5 .5 5. 1.,.,x", ["a . ,5 1.5"]), ("...5 x,,5 5,, ,5 1,2.3,4-5-x--6", ["5 x 1,2.3 4-5"]), (".", [".."]), ("5.", ["5 ."]), ("½.¾ ٣.٤ x²,y", ["½ . ¾ x²"])],
         "case": [("THE CAT İS ΟΔΟΣ STRASSE ẞ ǅ", ["the cat i̇s οδος strasse ß ǆ"]), ("ΑΣ Σ ΑΣ.Σ", ["ας σ ας.ς"])],
-        "very long": [(long, [long[: len(long) // 2] + " in the middle " + long[len(long) // 2 :], long[::-1]]), ("short", ["shorter"])],
+        # Each of these is repeated LONG times.
+        "very long": [(long, [long[: len(long) // 2] + " in the middle " + long[len(long) // 2 :], long[::-1]]), ("short ", ["shorter "])],
         "five references": drawn(rng, 30, 5, words),
         "one to nine references": drawn(rng, 40, 0, words),
         "one reference": drawn(rng, 40, 1, words),
@@ -100,27 +102,49 @@ def bleu(options):
     return BLEU(**{{"max_order": "max_ngram_order"}.get(key, key): value for key, value in options.items()}, force=True)
 
 
-def sacrebleu_cases(name, predictions, references):
-    streams = transposed(references)
+def numbers(metric, scores):
+    """Scores as numbers, in the order of the metric's `names`."""
+    assert list(scores) == NAMES[metric][: len(scores)]
+    return list(scores.values())
+
+
+def with_precisions(scores, precisions):
+    return scores | {f"precision_{order}": value for order, value in enumerate(precisions[:4], 1)}
+
+
+NAMES = {
+    metric: [metric, "brevity_penalty", "length_ratio", "translation_length", "reference_length", *(f"precision_{n}" for n in (1, 2, 3, 4))]
+    for metric in ("sacrebleu", "bleu")
+} | {"chrf": ["chrf"]}
+
+
+def without_references(signature):
+    return [part for part in str(signature).split("|") if not part.startswith(("nrefs:", "version:"))]
+
+
+def sacrebleu_options():
     for options in bleu_options():
-        metric = bleu(options)
-        found = metric.corpus_score(predictions, streams)
-        yield {
-            "corpus": name, "metric": "sacrebleu", "options": options, "signature": f"BLEU|{metric.get_signature()}",
-            "scores": {
-                "sacrebleu": found.score, "brevity_penalty": found.bp, "length_ratio": found.ratio,
-                "translation_length": found.sys_len, "reference_length": found.ref_len,
-                **{f"precision_{order}": value for order, value in enumerate(found.precisions[:4], 1)},
-            },
-        }
+        yield "sacrebleu", options
         if "effective_order" not in options:
-            metric = bleu({**options, "effective_order": True})
-            each = [metric.sentence_score(*pair).score for pair in zip(predictions, references)]
-            yield {"corpus": name, "metric": "sentence_bleu", "options": options, "per_example": each, "scores": {"sentence_bleu": sum(each) / len(each)}}
+            yield "sentence_bleu", options
     for options in chrf_options():
-        metric = CHRF(**options)
-        score = metric.corpus_score(predictions, streams).score
-        yield {"corpus": name, "metric": "chrf", "options": options, "signature": f"chrF{metric.beta}{'+' * metric.word_order}|{metric.get_signature()}", "scores": {"chrf": score}}
+        yield "chrf", options
+
+
+def by_sacrebleu(metric, options, predictions, references):
+    """The numbers, and the signature: each of its parts depends on the options alone, but for the number of references."""
+    if metric == "sentence_bleu":
+        tool = bleu({**options, "effective_order": True})
+        return [tool.sentence_score(*pair).score for pair in zip(predictions, references)], None
+    tool = CHRF(**options) if metric == "chrf" else bleu(options)
+    found = tool.corpus_score(predictions, transposed(references))
+    name = f"chrF{tool.beta}{'+' * tool.word_order}" if metric == "chrf" else "BLEU"
+    signature = [name, *without_references(tool.get_signature())]
+    if metric == "chrf":
+        return numbers(metric, {"chrf": found.score}), signature
+    scores = {"sacrebleu": found.score, "brevity_penalty": found.bp, "length_ratio": found.ratio}
+    scores |= {"translation_length": found.sys_len, "reference_length": found.ref_len}
+    return numbers(metric, with_precisions(scores, found.precisions)), signature
 
 
 def load(path):
@@ -130,43 +154,59 @@ def load(path):
     return module
 
 
-def evaluate_cases(name, predictions, references, tokenizer, compute_bleu):
-    predicted = [tokenizer(text) for text in predictions]
-    if not any(predicted):
-        return  # evaluate divides by zero
-    wanted = [[tokenizer(text) for text in row] for row in references]
-    for options in ({}, {"smooth": True}, {"max_order": 1}, {"max_order": 2}, {"max_order": 6}, {"max_order": 3, "smooth": True}):
+EVALUATE_OPTIONS = [("bleu", options) for options in ({}, {"smooth": True}, {"max_order": 1}, {"max_order": 2}, {"max_order": 6}, {"max_order": 3, "smooth": True})]
+
+
+def by_evaluate(tokenizer, compute_bleu):
+    def score(metric, options, predictions, references):
+        predicted = [tokenizer(text) for text in predictions]
+        if not any(predicted):
+            return None, None  # evaluate divides by zero
+        wanted = [[tokenizer(text) for text in row] for row in references]
         score, precisions, penalty, ratio, length, reference_length = compute_bleu(wanted, predicted, **options)
-        yield {
-            "corpus": name, "metric": "bleu", "options": options,
-            "scores": {
-                "bleu": score, "brevity_penalty": penalty, "length_ratio": ratio,
-                "translation_length": length, "reference_length": reference_length,
-                **{f"precision_{order}": value for order, value in enumerate(precisions[:4], 1)},
-            },
-        }
+        scores = {"bleu": score, "brevity_penalty": penalty, "length_ratio": ratio}
+        scores |= {"translation_length": length, "reference_length": reference_length}
+        return numbers(metric, with_precisions(scores, precisions)), None
+
+    return score
 
 
-def write(file, head, cases):
-    texts = {
-        name: {"predicted_text": [row[0] for row in rows], "reference_text": [row[1] for row in rows]} for name, rows in corpora().items()
-    }
-    head = {**head, "python": platform.python_version(), "command": "python generate.py EVALUATE NMT", "seed": SEED}
+def lines(values):
+    return ",\n".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def write(file, head, options, score):
+    """Numbers by corpus, one list per metric and options, in their order."""
+    signatures, results = {}, {}
+    for name, rows in corpora().items():
+        times = LONG if name == "very long" else 1
+        predictions, references = [row[0] * times for row in rows], [[text * times for text in row[1]] for row in rows]
+        for place, entry in enumerate(options):
+            found, signature = score(*entry, predictions, references)
+            assert signatures.setdefault(place, signature) == signature
+            if found is not None:
+                results.setdefault(name, []).append(found)
+    head = {**head, "python": platform.python_version(), "command": "python generate.py EVALUATE NMT", "seed": SEED, "names": NAMES}
+    entries = ({"metric": metric, "options": options} | ({"signature": signatures[i]} if signatures[i] else {}) for i, (metric, options) in enumerate(options))
     with open(os.path.join(HERE, file), "w", encoding="utf-8") as out:
-        out.write(json.dumps(head)[:-1] + ', "corpora": {\n')
-        out.write(",\n".join(f"{json.dumps(name)}: {json.dumps(corpus, ensure_ascii=False)}" for name, corpus in texts.items()))
-        out.write('\n}, "cases": [\n')
-        out.write(",\n".join(json.dumps(case) for name, corpus in texts.items() for case in cases(name, corpus["predicted_text"], corpus["reference_text"])))
-        out.write("\n]}\n")
+        out.write(f'{json.dumps(head)[:-1]}, "options": [\n{lines(entries)}\n], "numbers": {{\n')
+        out.write(",\n".join(f"{json.dumps(name)}: [\n{lines(found)}\n]" for name, found in results.items()) + "\n}}\n")
+
+
+def write_corpora():
+    texts = (
+        f"{json.dumps(name)}: " + json.dumps({"times": LONG if name == "very long" else 1, "rows": rows}, ensure_ascii=False)
+        for name, rows in corpora().items()
+    )
+    with open(os.path.join(HERE, "corpora.json"), "w", encoding="utf-8") as out:
+        out.write("{\n" + ",\n".join(texts) + "\n}\n")
 
 
 if __name__ == "__main__":
     evaluate, nmt = sys.argv[1:]
-    write("sacrebleu.json", {"tool": "sacrebleu", "version": sacrebleu.__version__, "regex": regex.__version__}, sacrebleu_cases)
+    write_corpora()
+    write("sacrebleu.json", {"tool": "sacrebleu", "version": sacrebleu.__version__, "regex": regex.__version__}, list(sacrebleu_options()), by_sacrebleu)
     tokenizer = load(os.path.join(evaluate, "metrics/bleu/tokenizer_13a.py")).Tokenizer13a()
     compute_bleu = load(os.path.join(nmt, "nmt/scripts/bleu.py")).compute_bleu
-    write(
-        "evaluate.json",
-        {"tool": "evaluate", "version": "0.4.6, with compute_bleu of tensorflow/nmt 0be8642"},
-        lambda *corpus: evaluate_cases(*corpus, tokenizer, compute_bleu),
-    )
+    head = {"tool": "evaluate", "version": "0.4.6, with compute_bleu of tensorflow/nmt 0be8642"}
+    write("evaluate.json", head, EVALUATE_OPTIONS, by_evaluate(tokenizer, compute_bleu))

@@ -48,9 +48,9 @@ SPLITS = {
 def scores_of(truth, scores):
     labels = scores.shape[1]
     found = {"balanced_accuracy": balanced_accuracy_score(truth, scores.argmax(axis=1))}
+    found["brier"] = brier_score_loss(truth, scores, labels=range(labels), scale_by_half=True)
     if labels == 2:
         found["auroc"] = roc_auc_score(truth, scores[:, 1])
-        found["brier"] = brier_score_loss(truth, scores[:, 1])
     else:
         for how in ("ovr", "ovo"):
             for average in ("macro", "weighted"):

@@ -14,7 +14,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{Context, Kind, Metric, PluginError, Result, Scores, Table, Values, column};
+use bomf_plugin_api::{Context, Kind, Metric, PluginError, Result, Scores, Table, column};
 use serde_json::{Value, json};
 
 use server::{Answer, Request, Server};
@@ -170,14 +170,11 @@ fn several_references_are_asked_one_by_one_or_together() {
         true => say(7),
         false => say(row(request)),
     });
-    let references = Values::Texts {
-        ends: vec![4, 8, 12].into(),
-        bytes: "#40##80##10#".into(),
-    };
     let table = Table::new(2)
         .with_texts(column::PREDICTED_TEXT, ["x", "x"])
         .and_then(|table| {
-            table.with_column(column::REFERENCE_TEXT, vec![0, 2, 3].into(), references)
+            let references: [&[&str]; 2] = [&["#40#", "#80#"], &["#10#"]];
+            table.with_text_lists(column::REFERENCE_TEXT, references)
         })
         .unwrap();
     for (references, expected) in [

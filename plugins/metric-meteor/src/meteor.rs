@@ -11,14 +11,19 @@ use serde::{Deserialize, Serialize};
 use text::{Pairs, References};
 
 use crate::align::Alignment;
-use crate::synonyms::Words;
-use crate::treebank::{Treebank, is_space};
-use crate::wordnet::{self, WordNet};
+use crate::assets;
+use crate::characters::is_space;
+use crate::punkt::Punkt;
+use crate::treebank::{self, Treebank};
+use crate::wordnet::WordNet;
+use crate::words::{Word, Words};
 
 /// Words aligned by form, stem and synonyms; few long runs are better than many short ones.
 pub struct Meteor {
     options: MeteorOptions,
     wordnet: WordNet,
+    /// For `tokenizer: punkt`.
+    punkt: Option<Punkt>,
     threads: usize,
 }
 
@@ -36,11 +41,15 @@ pub struct MeteorOptions {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
     /// What a word is. `treebank`: as nltk's `word_tokenize(text, preserve_line=True)`, which sets punctuation and clitics
-    /// apart. `whitespace`: what stands between spaces, as for texts that are tokenized already.
+    /// apart. `punkt`: as nltk's `word_tokenize(text)`, which finds sentences first, so that the period of each is a word:
+    /// this is evaluate's METEOR. `whitespace`: what stands between spaces, as for texts that are tokenized already.
     pub tokenizer: Tokenizer,
     /// The folder of WordNet's database files. By default what WNSEARCHDIR names, what `bomf assets fetch wordnet` has
     /// fetched, or /usr/share/wordnet.
     pub wordnet: Option<PathBuf>,
+    /// The folder of Punkt's English model, for `tokenizer: punkt`. By default what `bomf assets fetch punkt` has fetched, or
+    /// tokenizers/punkt_tab/english where nltk keeps its data.
+    pub punkt: Option<PathBuf>,
 }
 
 impl Default for MeteorOptions {
@@ -51,6 +60,7 @@ impl Default for MeteorOptions {
             gamma: 0.5,
             tokenizer: Tokenizer::Treebank,
             wordnet: None,
+            punkt: None,
         }
     }
 }
@@ -62,6 +72,8 @@ pub enum Tokenizer {
     /// nltk's word tokenizer, on the text as a whole.
     #[default]
     Treebank,
+    /// nltk's word tokenizer, sentence by sentence.
+    Punkt,
     /// What stands between spaces.
     Whitespace,
 }
@@ -90,11 +102,19 @@ impl Component for Meteor {
                 )));
             }
         }
-        let folder = wordnet::find(options.wordnet.as_deref(), context.cache.as_deref())?;
-        let wordnet = WordNet::open(&folder)?;
+        let cache = context.cache.as_deref();
+        let wordnet = WordNet::open(&assets::wordnet(options.wordnet.as_deref(), cache)?)?;
+        let punkt = match options.tokenizer {
+            Tokenizer::Punkt => Some(Punkt::open(&assets::punkt(
+                options.punkt.as_deref(),
+                cache,
+            )?)?),
+            _ => None,
+        };
         Ok(Self {
             options,
             wordnet,
+            punkt,
             threads: context.threads,
         })
     }
@@ -110,9 +130,11 @@ impl Metric for Meteor {
             gamma,
             tokenizer,
             wordnet: _,
+            punkt: _,
         } = &self.options;
         let tokenizer = match tokenizer {
             Tokenizer::Treebank => "treebank",
+            Tokenizer::Punkt => "punkt",
             Tokenizer::Whitespace => "whitespace",
         };
         let signature = format!(
@@ -124,20 +146,13 @@ impl Metric for Meteor {
     }
 }
 
-/// A text's words and their stems, as numbers.
-#[derive(Debug, Default)]
-struct Tokens {
-    words: Vec<u32>,
-    stems: Vec<u32>,
-}
-
 /// Scores examples one after the other; keeps its buffers.
 struct Scorer<'m> {
     meteor: &'m Meteor,
     words: Words<'m>,
     treebank: Treebank,
-    predicted: Tokens,
-    reference: Tokens,
+    predicted: Vec<Word>,
+    reference: Vec<Word>,
     alignment: Alignment,
 }
 
@@ -147,8 +162,8 @@ impl<'m> Scorer<'m> {
             meteor,
             words: Words::new(&meteor.wordnet),
             treebank: Treebank::default(),
-            predicted: Tokens::default(),
-            reference: Tokens::default(),
+            predicted: Vec::new(),
+            reference: Vec::new(),
             alignment: Alignment::default(),
         }
     }
@@ -156,40 +171,39 @@ impl<'m> Scorer<'m> {
     /// The score of the best reference.
     fn score(&mut self, predicted: &str, references: References<'_>) -> f64 {
         self.words.begin_example();
-        let mut tokens = std::mem::take(&mut self.predicted);
-        self.read(predicted, &mut tokens);
-        self.predicted = tokens;
+        let mut words = std::mem::take(&mut self.predicted);
+        self.read(predicted, &mut words);
+        self.predicted = words;
         let mut best = 0.0_f64;
         for reference in references.iter() {
-            let mut tokens = std::mem::take(&mut self.reference);
-            self.read(reference, &mut tokens);
-            self.reference = tokens;
+            let mut words = std::mem::take(&mut self.reference);
+            self.read(reference, &mut words);
+            self.reference = words;
             best = best.max(self.compare());
         }
         best
     }
 
-    fn read(&mut self, text: &str, tokens: &mut Tokens) {
-        tokens.words.clear();
-        tokens.stems.clear();
-        let words = &mut self.words;
-        let push = |word: &str| {
-            let is_lower = word
-                .bytes()
-                .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-            let (word, stem) = match is_lower {
-                true => words.number(word),
-                false => words.number(&word.to_lowercase()),
-            };
-            tokens.words.push(word);
-            tokens.stems.push(stem);
+    fn read(&mut self, text: &str, found: &mut Vec<Word>) {
+        found.clear();
+        let Self {
+            words, treebank, ..
+        } = self;
+        if self.meteor.options.tokenizer == Tokenizer::Whitespace {
+            for part in text.split(is_space).filter(|word| !word.is_empty()) {
+                found.extend_from_slice(words.of_part(part, false, |word| word(part)));
+            }
+            return;
+        }
+        let sentence = |text| {
+            treebank::parts(text, |part, is_last| {
+                let split = |word: &mut dyn FnMut(&str)| treebank.words(part, is_last, word);
+                found.extend_from_slice(words.of_part(part, is_last, split));
+            });
         };
-        match self.meteor.options.tokenizer {
-            Tokenizer::Treebank => self.treebank.words(text, push),
-            Tokenizer::Whitespace => text
-                .split(is_space)
-                .filter(|word| !word.is_empty())
-                .for_each(push),
+        match &self.meteor.punkt {
+            Some(punkt) => punkt.sentences(text, sentence),
+            None => [text].into_iter().for_each(sentence),
         }
     }
 
@@ -203,32 +217,28 @@ impl<'m> Scorer<'m> {
             alignment,
             ..
         } = self;
-        alignment.begin(predicted.words.len(), reference.words.len());
-        for (predicted, reference) in [
-            (&predicted.words, &reference.words),
-            (&predicted.stems, &reference.stems),
-        ] {
-            let keys = |word: usize| std::slice::from_ref(&predicted[word]);
+        alignment.begin(predicted.len(), reference.len());
+        let forms = &mut words.forms;
+        let keys: [fn(&Word) -> &u32; 2] = [|word| &word.form, |word| &word.stem];
+        for key in keys {
             alignment.stage(
-                reference.iter().map(|word| Some(*word)),
-                words.bound(),
-                keys,
+                reference.iter().map(|word| Some(*key(word))),
+                forms.bound(),
+                |word| std::slice::from_ref(key(&predicted[word])),
             );
         }
         for word in alignment.free() {
-            words.look_up(predicted.stems[word]);
+            forms.look_up(predicted[word].stem);
         }
-        let names = reference.stems.iter().map(|stem| words.name(*stem));
-        alignment.stage(names, meteor.wordnet.names(), |word| {
-            words.synonyms(predicted.stems[word])
-        });
+        alignment.stage(
+            reference.iter().map(|word| word.name),
+            meteor.wordnet.names(),
+            |word| forms.synonyms(predicted[word].stem),
+        );
         let (matches, chunks) = alignment.matches_and_chunks();
-        meteor.options.value(
-            matches,
-            chunks,
-            predicted.words.len(),
-            reference.words.len(),
-        )
+        meteor
+            .options
+            .value(matches, chunks, predicted.len(), reference.len())
     }
 }
 

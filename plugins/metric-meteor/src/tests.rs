@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use bomf_plugin_api::testkit::tolerance;
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{Context, Kind, PluginError, Result, Scores, Table, Values, column};
+use bomf_plugin_api::{Context, Kind, PluginError, Result, Scores, Table, column};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{WordNet, wordnet};
+use crate::{WordNet, assets};
 
 /// As close as the reference tool has to be met; sums of a few hundred f64 stay far below.
 const PARITY: f64 = 1e-9;
@@ -19,21 +19,9 @@ fn small() -> PathBuf {
 }
 
 fn table(predicted: &[&str], references: &[Vec<&str>]) -> Table<'static> {
-    let (mut cells, mut ends, mut bytes) = (vec![0], Vec::new(), String::new());
-    for row in references {
-        for text in row {
-            bytes.push_str(text);
-            ends.push(bytes.len() as u64);
-        }
-        cells.push(ends.len() as u64);
-    }
-    let values = Values::Texts {
-        ends: ends.into(),
-        bytes: bytes.into(),
-    };
     Table::new(predicted.len())
         .with_texts(column::PREDICTED_TEXT, predicted)
-        .and_then(|table| table.with_column(column::REFERENCE_TEXT, cells.into(), values))
+        .and_then(|table| table.with_text_lists(column::REFERENCE_TEXT, references))
         .unwrap()
 }
 
@@ -56,22 +44,20 @@ fn options() -> Value {
 fn golden() -> (Table<'static>, Value) {
     let golden: Value = serde_json::from_str(include_str!("../goldens/nltk.json")).unwrap();
     let pairs = golden["pairs"].as_array().unwrap();
-    let predicted: Vec<&str> = pairs
-        .iter()
-        .map(|pair| pair["predicted"].as_str().unwrap())
-        .collect();
-    let references: Vec<Vec<&str>> = pairs
-        .iter()
-        .map(|pair| {
-            pair["references"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|text| text.as_str().unwrap())
-                .collect()
-        })
-        .collect();
-    (table(&predicted, &references), golden)
+    let lists = |pair: &Value| -> Vec<String> {
+        let list = pair["references"].as_array().unwrap();
+        list.iter()
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let table = Table::new(pairs.len())
+        .with_texts(
+            column::PREDICTED_TEXT,
+            pairs.iter().map(|pair| pair["predicted"].as_str().unwrap()),
+        )
+        .and_then(|table| table.with_text_lists(column::REFERENCE_TEXT, pairs.iter().map(lists)))
+        .unwrap();
+    (table, golden)
 }
 
 /// Compares every pair, both ways to find words and all parameters.
@@ -117,7 +103,7 @@ fn every_number_is_that_of_nltk_with_a_database_of_a_few_words() {
 /// With WordNet itself, where it is there: `REQUIRE_WORDNET=1` makes its absence a failure.
 #[test]
 fn every_number_is_that_of_nltk_with_wordnet() {
-    match wordnet::find(None, None) {
+    match assets::wordnet(None, None) {
         Ok(folder) => {
             assert_eq!(WordNet::open(&folder).unwrap().version(), "3.0");
             compare("whole", &folder);

@@ -3,7 +3,51 @@
 //!
 //! Each step is written with the regular expression of nltk that it equals.
 
-use unicode_normalization::char::is_combining_mark;
+use crate::characters::{is_digit, is_letter, is_space, is_word};
+
+/// Contractions in two parts, which are words of their own.
+const CONTRACTIONS: [(&str, &str); 8] = [
+    ("can", "not"),
+    ("d", "'ye"),
+    ("gim", "me"),
+    ("gon", "na"),
+    ("got", "ta"),
+    ("lem", "me"),
+    ("more", "'n"),
+    ("wan", "na"),
+];
+
+/// Cuts a text into parts that have the same words by themselves as within the text, and tells which is the last.
+///
+/// No step looks further than at one white space on either side, which a part keeps. Only the period at the very end may
+/// have other signs behind it: all from the word before it on belongs to the last part.
+pub fn parts<'t>(text: &'t str, mut part: impl FnMut(&'t str, bool)) {
+    let last = start_of_last_part(text);
+    let (mut start, mut is_empty) = (0, true);
+    for (at, c) in text[..last].char_indices() {
+        if !c.is_whitespace() {
+            is_empty = false;
+            continue;
+        }
+        if !is_empty {
+            part(&text[start..at + c.len_utf8()], false);
+            is_empty = true;
+        }
+        start = at;
+    }
+    part(&text[start..], true);
+}
+
+fn start_of_last_part(text: &str) -> usize {
+    let words = text.trim_end();
+    let to_period = words.trim_end_matches(|c: char| c.is_whitespace() || closes(c));
+    let end = match to_period.ends_with('.') {
+        true => to_period,
+        false => words,
+    };
+    let mut spaces = end.char_indices().rev().filter(|(_, c)| c.is_whitespace());
+    spaces.next().map_or(0, |(at, c)| at + c.len_utf8())
+}
 
 /// Buffers for any number of texts.
 #[derive(Debug, Default)]
@@ -19,12 +63,15 @@ pub struct Treebank {
 type Taken = Option<usize>;
 
 impl Treebank {
-    /// Calls `word` with every word of a text, in order.
-    pub fn words(&mut self, text: &str, mut word: impl FnMut(&str)) {
+    /// Calls `word` with every word of a part of a text, in order.
+    pub fn words(&mut self, part: &str, is_last: bool, word: &mut dyn FnMut(&str)) {
+        if is_plain(part.trim()) {
+            return word(part.trim());
+        }
         self.text.clear();
-        self.text.extend(text.chars());
+        self.text.extend(part.chars());
         self.starting_quotes();
-        self.punctuation();
+        self.punctuation(is_last);
         self.text.insert(0, ' ');
         self.text.push(' ');
         self.ending_quotes();
@@ -104,17 +151,11 @@ impl Treebank {
         );
     }
 
-    fn punctuation(&mut self) {
+    fn punctuation(&mut self, is_last: bool) {
         // ([^\.])(\.)([\]\)}>"' »”’]*+)\s*$
-        self.final_period(
-            |c| {
-                matches!(
-                    c,
-                    ']' | ')' | '}' | '>' | '"' | '\'' | ' ' | '»' | '”' | '’'
-                )
-            },
-            true,
-        );
+        if is_last {
+            self.final_period(|c| c == ' ' || closes(c), true);
+        }
         // ([:,])([^\d])
         self.rewrite(
             |c| matches!(c, ':' | ','),
@@ -150,7 +191,9 @@ impl Treebank {
             )
         });
         // ([^\.])(\.)([\]\)}>"']*)\s*$
-        self.final_period(|c| matches!(c, ']' | ')' | '}' | '>' | '"' | '\''), false);
+        if is_last {
+            self.final_period(|c| closes(c) && c.is_ascii(), false);
+        }
         // [?!]
         self.pad_each(|c| matches!(c, '?' | '!'));
         // ([^'])'␣ (behind a space it only adds one more)
@@ -212,16 +255,7 @@ impl Treebank {
 
     /// `(?i)\b(can)(not)\b` and the like; the last ones are `(?i) ('t)(is)\b` and `(?i) ('t)(was)\b`.
     fn contractions(&mut self) {
-        for (first, second) in [
-            ("can", "not"),
-            ("d", "'ye"),
-            ("gim", "me"),
-            ("gon", "na"),
-            ("got", "ta"),
-            ("lem", "me"),
-            ("more", "'n"),
-            ("wan", "na"),
-        ] {
+        for (first, second) in CONTRACTIONS {
             self.contraction(first, second, |text, at| {
                 let ends_in_space =
                     first != "wan" || text.get(at + 5).is_some_and(|c| is_space(*c));
@@ -332,6 +366,25 @@ impl Treebank {
     }
 }
 
+/// What may stand behind the last period besides space.
+fn closes(character: char) -> bool {
+    matches!(
+        character,
+        ']' | ')' | '}' | '>' | '"' | '\'' | '»' | '”' | '’'
+    )
+}
+
+/// Whether no step finds anything in a word.
+fn is_plain(word: &str) -> bool {
+    let is_contraction = |(first, second): &(&str, &str)| {
+        word.split_at_checked(first.len())
+            .is_some_and(|(a, b)| a.eq_ignore_ascii_case(first) && b.eq_ignore_ascii_case(second))
+    };
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && !CONTRACTIONS.iter().any(is_contraction)
+}
+
 /// Writes some characters with a space before and behind.
 #[expect(clippy::unnecessary_wraps, reason = "what a step returns")]
 fn pad(text: &[char], at: usize, length: usize, out: &mut Vec<char>) -> Taken {
@@ -363,66 +416,9 @@ fn same_letter(character: char, letter: char) -> bool {
         )
 }
 
-/// What Python's `str.split` and `re` take for white space: that of Unicode and four separators.
-pub fn is_space(character: char) -> bool {
-    character.is_whitespace() || matches!(character, '\u{1C}'..='\u{1F}')
-}
-
-/// A `\w` of the module `regex`, which nltk uses: Unicode's definition (UTS #18), marks included.
-fn is_word(character: char) -> bool {
-    if character.is_ascii() {
-        return character.is_ascii_alphanumeric() || character == '_';
-    }
-    character.is_alphabetic()
-        || is_combining_mark(character)
-        || is_digit(character)
-        || is_joiner(character)
-}
-
-/// Connector punctuation beyond the underscore, and the two joiners.
-fn is_joiner(character: char) -> bool {
-    matches!(
-        character,
-        '\u{200C}'
-            | '\u{200D}'
-            | '\u{203F}'
-            | '\u{2040}'
-            | '\u{2054}'
-            | '\u{FE33}'
-            | '\u{FE34}'
-            | '\u{FE4D}'..='\u{FE4F}' | '\u{FF3F}'
-    )
-}
-
-/// A `\w` of Python's own `re`, which nltk uses for contractions: letters, numbers and the underscore, no marks and no
-/// circled letters.
-fn is_letter(character: char) -> bool {
-    character == '_'
-        || character.is_alphanumeric()
-            && !is_combining_mark(character)
-            && !matches!(character, '\u{24B6}'..='\u{24E9}' | '\u{1F130}'..='\u{1F189}')
-}
-
-/// The zeros of all decimal digits of Unicode 17; nine others follow each.
-const ZEROS: [u32; 77] = [
-    0x30, 0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66,
-    0xDE6, 0xE50, 0xED0, 0xF20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90,
-    0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
-    0x104A0, 0x10D30, 0x10D40, 0x11066, 0x110F0, 0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0,
-    0x11650, 0x116C0, 0x116D0, 0x116DA, 0x11730, 0x118E0, 0x11950, 0x11BF0, 0x11C50, 0x11D50,
-    0x11DA0, 0x11DE0, 0x11F50, 0x16130, 0x16A60, 0x16AC0, 0x16B50, 0x16D70, 0x1CCF0, 0x1D7CE,
-    0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E5F1, 0x1E950, 0x1FBF0,
-];
-
-/// A `\d` of the module `regex`.
-fn is_digit(character: char) -> bool {
-    let code = u32::from(character);
-    let after = ZEROS.partition_point(|zero| *zero <= code);
-    after > 0 && code - ZEROS[after - 1] < 10
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -433,10 +429,33 @@ mod tests {
         let (mut treebank, mut compared) = (Treebank::default(), 0);
         for (text, expected) in golden["words"].as_object().unwrap() {
             let mut found = Vec::new();
-            treebank.words(text, |word| found.push(Value::from(word)));
+            treebank.words(text, true, &mut |word| found.push(Value::from(word)));
             assert_eq!(&found, expected.as_array().unwrap(), "{text:?}");
             compared += found.len();
         }
         assert!(compared > 10_000, "{compared} words compared");
+    }
+
+    /// The words of a text, as a whole or part by part.
+    fn words(text: &str, in_parts: bool) -> Vec<String> {
+        let (mut treebank, mut found) = (Treebank::default(), Vec::new());
+        let mut add = |part: &str, is_last| {
+            treebank.words(part, is_last, &mut |word| found.push(word.to_owned()));
+        };
+        match in_parts {
+            true => parts(text, add),
+            false => add(text, true),
+        }
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn a_text_has_the_words_of_its_parts(
+            text in r#"([ab.,:;'"`()<»”’*?-]|[ ]|[ ]|[\n\t\x1c\x{a0}]|'s|n't|cannot|wanna|'tis|d'ye|''|\.\.|3|é){0,24}"#
+        ) {
+            prop_assert_eq!(words(&text, true), words(&text, false));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bomf_plugin_api::testkit::tolerance;
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{Context, Kind, Result, Scores, Table, Values, column};
+use bomf_plugin_api::{Context, Kind, Result, Scores, Table, column};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -10,21 +10,9 @@ use serde_json::Value;
 const PARITY: f64 = 1e-9;
 
 fn table(predicted: &[&str], references: &[&[&str]]) -> Table<'static> {
-    let (mut cells, mut ends, mut bytes) = (vec![0], Vec::new(), String::new());
-    for row in references {
-        for text in *row {
-            bytes.push_str(text);
-            ends.push(bytes.len() as u64);
-        }
-        cells.push(ends.len() as u64);
-    }
-    let values = Values::Texts {
-        ends: ends.into(),
-        bytes: bytes.into(),
-    };
     Table::new(predicted.len())
         .with_texts(column::PREDICTED_TEXT, predicted)
-        .and_then(|table| table.with_column(column::REFERENCE_TEXT, cells.into(), values))
+        .and_then(|table| table.with_text_lists(column::REFERENCE_TEXT, references.iter().copied()))
         .unwrap()
 }
 
@@ -42,23 +30,20 @@ fn score(name: &str, options: &str, table: &Table<'_>) -> Scores {
 fn golden() -> (Table<'static>, Value) {
     let golden: Value = serde_json::from_str(include_str!("../goldens/rouge_score.json")).unwrap();
     let pairs = golden["pairs"].as_array().unwrap();
-    let predicted: Vec<&str> = pairs
-        .iter()
-        .map(|pair| pair["predicted"].as_str().unwrap())
-        .collect();
-    let references: Vec<Vec<&str>> = pairs
-        .iter()
-        .map(|pair| {
-            pair["references"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|text| text.as_str().unwrap())
-                .collect()
-        })
-        .collect();
-    let references: Vec<&[&str]> = references.iter().map(Vec::as_slice).collect();
-    (table(&predicted, &references), golden)
+    let lists = |pair: &Value| -> Vec<String> {
+        let list = pair["references"].as_array().unwrap();
+        list.iter()
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let table = Table::new(pairs.len())
+        .with_texts(
+            column::PREDICTED_TEXT,
+            pairs.iter().map(|pair| pair["predicted"].as_str().unwrap()),
+        )
+        .and_then(|table| table.with_text_lists(column::REFERENCE_TEXT, pairs.iter().map(lists)))
+        .unwrap();
+    (table, golden)
 }
 
 #[test]

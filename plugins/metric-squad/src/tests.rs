@@ -2,28 +2,18 @@
 
 use bomf_plugin_api::testkit::tolerance::{self, STATISTIC};
 use bomf_plugin_api::testkit::{self, manifest};
-use bomf_plugin_api::{Context, Kind, Result, Scores, Table, Values, column};
+use bomf_plugin_api::{Context, Kind, Result, Scores, Table, column};
 use proptest::prelude::*;
 use serde_json::Value;
 
 type Row<'t> = (&'t str, Vec<&'t str>);
 
 fn table(rows: &[Row<'_>]) -> Table<'static> {
-    let (mut cells, mut ends, mut bytes) = (vec![0], Vec::new(), String::new());
-    for (_, references) in rows {
-        for text in references {
-            bytes.push_str(text);
-            ends.push(bytes.len() as u64);
-        }
-        cells.push(ends.len() as u64);
-    }
-    let references = Values::Texts {
-        ends: ends.into(),
-        bytes: bytes.into(),
-    };
     Table::new(rows.len())
         .with_texts(column::PREDICTED_TEXT, rows.iter().map(|row| row.0))
-        .and_then(|table| table.with_column(column::REFERENCE_TEXT, cells.into(), references))
+        .and_then(|table| {
+            table.with_text_lists(column::REFERENCE_TEXT, rows.iter().map(|row| &row.1))
+        })
         .unwrap()
 }
 

@@ -106,7 +106,8 @@ pub fn ascend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simplex::{centre, project};
+    use crate::simplex::centre;
+    use ::search::simplex::project;
 
     #[test]
     fn a_quadratic_on_the_simplex_ends_at_its_projection() {

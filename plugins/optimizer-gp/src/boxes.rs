@@ -152,7 +152,7 @@ fn staircase(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pareto::{front, hypervolume};
+    use pareto::{front, hypervolume};
     use rand::RngExt as _;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng as _;

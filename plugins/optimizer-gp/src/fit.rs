@@ -2,10 +2,11 @@
 
 use crate::cholesky::{Cholesky, dot, inverse_upper};
 use crate::error::Result;
-use crate::gp::{Hyperparameters, LEAST_NOISE, Observations, covariances, lower_times, solve};
-use crate::kernel::{Kernel, KernelKind};
+use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve};
+use crate::kernel::{Kernel, KernelKind, squared_distance};
 use crate::lbfgs::{Limits, minimise};
 use crate::log_space::LN_SQRT_2PI;
+use crate::observations::Observations;
 
 /// What is believed before data are seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,9 +17,9 @@ pub struct Prior {
     pub length_scale_mean: Vec<f64>,
     /// Standard deviation of `ln(length scale)`.
     pub length_scale_deviation: f64,
-    /// Mean of `ln(noise variance)`.
+    /// Mean of `ln(noise variance)`, and of the logarithm of the near part's odds.
     pub noise_mean: f64,
-    /// Standard deviation of `ln(noise variance)`.
+    /// Standard deviation of both.
     pub noise_deviation: f64,
     /// Least noise variance, in squared standard units.
     pub noise_floor: f64,
@@ -27,7 +28,8 @@ pub struct Prior {
 impl Prior {
     /// The dimension-scaled prior of Hvarfner, Hellsten & Nardi 2024, `ln l ~ N(√2 + ln(D) / 2, 3)`, where `dimensions`
     /// holds the `D` of each coordinate. Noise is centred where BoTorch's is but three times as wide, `ln σ² ~ N(-4, 3²)`:
-    /// computed values often have none at all, and a prior that holds the noise up ends the search at that resolution.
+    /// computed values often have none at all, and a prior that holds the noise up ends the search at that resolution. The near
+    /// part of [`KernelKind::TwoScales`] stands for the same rest of the outcomes as the noise, and its odds have the same prior.
     #[must_use]
     pub fn scaled_by(kernel: KernelKind, dimensions: &[f64], noise_floor: f64) -> Self {
         let mean = |d: &f64| std::f64::consts::SQRT_2 + 0.5 * d.ln();
@@ -41,8 +43,8 @@ impl Prior {
         }
     }
 
-    /// Where walks over hyperparameters begin: logarithms of length scales, at the prior's mode, and of the noise above its
-    /// floor. The noise begins a little below its prior's median: from the mode, which is nearly free of noise, walks end
+    /// Where walks over hyperparameters begin: logarithms of length scales, at the prior's mode, of the noise above its
+    /// floor, and of the near part's odds if there is one. The noise begins a little below its prior's median: from the mode, which is nearly free of noise, walks end
     /// in fits that take ripples and steps for the function itself.
     fn start(&self) -> Vec<f64> {
         let spread = self.length_scale_deviation.powi(2);
@@ -52,12 +54,15 @@ impl Prior {
             .map(|mean| mean - spread)
             .collect();
         theta.push(self.noise_mean - 1.0);
+        if self.kernel == KernelKind::TwoScales {
+            theta.push(self.noise_mean - 1.0);
+        }
         theta
     }
 }
 
 /// The negative logarithm of posterior density over hyperparameters, as a function of `theta = [ln length scales,
-/// ln(noise - floor)]`; the constant mean is at its best value for each `theta`.
+/// ln(noise - floor)]`, and the logarithm of the near part's odds if the kernel has one; the constant mean is at its best value for each `theta`.
 struct Objective<'a> {
     data: &'a Observations,
     prior: &'a Prior,
@@ -69,19 +74,20 @@ struct Evaluation {
     log_likelihood: f64,
     /// Best constant mean.
     mean: f64,
-    /// `[d + 1]`: derivative of the logarithm of the marginal likelihood in `theta`.
+    /// Derivative of the logarithm of the marginal likelihood in `theta`.
     gradient: Vec<f64>,
 }
 
 impl Objective<'_> {
     fn hyperparameters(&self, theta: &[f64], mean: f64) -> Hyperparameters {
-        let (noise, length_scales) = theta.split_last().expect("theta ends with the noise");
+        let (length_scales, rest) = theta.split_at(self.prior.length_scale_mean.len());
         Hyperparameters {
             kernel: Kernel {
                 kind: self.prior.kernel,
                 length_scales: length_scales.iter().map(|l| l.exp()).collect(),
+                near: rest.get(1).map_or(0.0, |odds| 1.0 / (1.0 + (-odds).exp())),
             },
-            noise: self.prior.noise_floor + noise.exp(),
+            noise: self.prior.noise_floor + rest[0].exp(),
             mean,
         }
     }
@@ -89,7 +95,7 @@ impl Objective<'_> {
     /// Rasmussen & Williams 2006, equations 2.30 and 5.9.
     fn likelihood(&self, theta: &[f64]) -> Result<Evaluation> {
         let hyper = self.hyperparameters(theta, 0.0);
-        let d = theta.len() - 1;
+        let d = hyper.kernel.length_scales.len();
         let n = self.data.points.len();
         // 1. Covariance, and the slopes that the gradient needs: [n, n], above the diagonal.
         let scaled: Vec<_> = self
@@ -116,18 +122,32 @@ impl Objective<'_> {
 
         // 3. Half of tr((weights weightsᵀ - K⁻¹) dK); every pair counts twice. The mean is stationary.
         let inverse = inverse_upper(&whitening);
-        let mut gradient = vec![0.0; d + 1];
-        let mut noise_gradient = 0.0;
+        let mut gradient = vec![0.0; theta.len()];
+        let (mut noise_gradient, mut near_gradient) = (0.0, 0.0);
+        let has_near = theta.len() > d + 1;
         for j in 0..n {
             for i in 0..j {
-                let pull = (weights[i] * weights[j] - inverse[(i, j)]) * -slopes[(i, j)];
-                add_squares(&mut gradient[..d], pull, &scaled[i], &scaled[j]);
+                let pull = weights[i] * weights[j] - inverse[(i, j)];
+                add_squares(
+                    &mut gradient[..d],
+                    -pull * slopes[(i, j)],
+                    &scaled[i],
+                    &scaled[j],
+                );
+                if has_near {
+                    let square = squared_distance(&scaled[i], &scaled[j]);
+                    near_gradient += pull * hyper.kernel.by_near(square);
+                }
             }
             if self.data.noise[j].is_none() {
                 noise_gradient += 0.5 * (weights[j] * weights[j] - inverse[(j, j)]);
             }
         }
         gradient[d] = noise_gradient * theta[d].exp();
+        if has_near {
+            let near = hyper.kernel.near;
+            gradient[d + 1] = near_gradient * near * (1.0 - near);
+        }
         Ok(Evaluation {
             log_likelihood,
             mean,
@@ -140,25 +160,35 @@ impl Objective<'_> {
         let Ok(likelihood) = self.likelihood(theta) else {
             return f64::INFINITY;
         };
-        let d = theta.len() - 1;
+        let prior = self.prior;
+        let d = prior.length_scale_mean.len();
         let mut cost = -likelihood.log_likelihood;
         for (slope, of_likelihood) in gradient.iter_mut().zip(&likelihood.gradient) {
             *slope = -of_likelihood;
         }
-        // Densities are over the length scales and the noise themselves, so ln x enters once more.
-        let spread = self.prior.length_scale_deviation.powi(2);
-        for j in 0..d {
-            let excess = theta[j] - self.prior.length_scale_mean[j];
-            cost += 0.5 * excess * excess / spread + theta[j];
-            gradient[j] += excess / spread + 1.0;
+        for (j, mean) in prior.length_scale_mean.iter().enumerate() {
+            let (own, slope) = log_normal_cost(theta[j], *mean, prior.length_scale_deviation);
+            cost += own;
+            gradient[j] += slope;
         }
-        let noise = self.prior.noise_floor + theta[d].exp();
-        let spread = self.prior.noise_deviation.powi(2);
-        let excess = noise.ln() - self.prior.noise_mean;
-        cost += 0.5 * excess * excess / spread + noise.ln();
-        gradient[d] += (excess / spread + 1.0) * theta[d].exp() / noise;
+        let of_rest = |ln| log_normal_cost(ln, prior.noise_mean, prior.noise_deviation);
+        let noise = prior.noise_floor + theta[d].exp();
+        let (own, slope) = of_rest(noise.ln());
+        cost += own;
+        gradient[d] += slope * theta[d].exp() / noise;
+        if let Some(odds) = theta.get(d + 1) {
+            let (own, slope) = of_rest(*odds);
+            cost += own;
+            gradient[d + 1] += slope;
+        }
         cost
     }
+}
+
+/// Minus the logarithm of a log-normal density at `x`, up to a constant, and its slope, both in terms of `ln x`.
+fn log_normal_cost(ln_x: f64, mean: f64, deviation: f64) -> (f64, f64) {
+    let excess = (ln_x - mean) / deviation;
+    (0.5 * excess * excess + ln_x, excess / deviation + 1.0)
 }
 
 /// Logarithm of the observations' density under a process: Rasmussen & Williams 2006, equation 2.30.
@@ -234,12 +264,19 @@ pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -
                     .max(1e-3 * prior.noise_floor)
                     .ln(),
             );
+            if prior.kernel == KernelKind::TwoScales {
+                let near = warm.kernel.near.clamp(1e-9, 1.0 - 1e-9);
+                theta.push((near / (1.0 - near)).ln());
+            }
             starts.insert(0, theta);
         }
         None => {
             for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
-                let mut theta: Vec<f64> = start.iter().map(|entry| entry + length_scale).collect();
-                theta[d] = start[d] + noise;
+                let mut theta = start.clone();
+                theta[..d]
+                    .iter_mut()
+                    .for_each(|entry| *entry += length_scale);
+                theta[d] += noise;
                 starts.push(theta);
             }
         }
@@ -309,16 +346,21 @@ mod tests {
                 wavy(20, |_| None),
                 vec![-0.5, 0.3, 0.8, -3.0],
             ),
+            (
+                KernelKind::TwoScales,
+                wavy(20, |_| None),
+                vec![0.9, 1.3, 0.8, -3.0, -1.5],
+            ),
         ] {
             let prior = Prior::scaled_by(kernel, &[3.0; 3], 1e-6);
             let objective = Objective {
                 data: &data,
                 prior: &prior,
             };
-            let mut cost_gradient = vec![0.0; 4];
+            let mut cost_gradient = vec![0.0; theta.len()];
             objective.cost(&theta, &mut cost_gradient);
             let gradient = objective.likelihood(&theta).unwrap().gradient;
-            for j in 0..4 {
+            for j in 0..theta.len() {
                 let step = 1e-5;
                 let (mut above, mut below) = (theta.clone(), theta.clone());
                 above[j] += step;
@@ -330,7 +372,7 @@ mod tests {
                     (gradient[j] - numeric).abs() < 1e-6 * numeric.abs().max(1.0),
                     "{j}"
                 );
-                let mut unused = vec![0.0; 4];
+                let mut unused = cost_gradient.clone();
                 let numeric = (objective.cost(&above, &mut unused)
                     - objective.cost(&below, &mut unused))
                     / (2.0 * step);

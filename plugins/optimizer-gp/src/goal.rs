@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::acquisition::MOST_OBJECTIVES;
 use crate::history::History;
 use crate::options::AcquisitionKind;
-use crate::{pareto, simplex};
+use crate::simplex;
 
 /// What is to be improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(crate) fn references(history: &History, objectives: &[Objective]) -> Vec<f64
         true => history.values.iter().collect(),
         false => feasible,
     };
-    let front = pareto::undominated_of(&values);
+    let front = pareto::undominated(&values);
     let spread = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
             (low.min(v), high.max(v))

@@ -16,31 +16,30 @@ pub enum KernelKind {
     Matern52,
     /// Squared exponential, `exp(-r²/2)`: functions with all derivatives.
     Rbf,
+    /// A squared exponential, and a share of Matérn 5/2 over a tenth of the distance, which is fitted: a smooth trend that
+    /// carries far, and what varies about it from place to place.
+    TwoScales,
 }
 
-impl KernelKind {
-    /// Covariance at a squared scaled distance, and `(dk/dr) / r`, which is finite at 0.
-    ///
-    /// With `s` the second value, `dk/dx_j = s (x_j - z_j) / length_scale_j²` and
-    /// `dk/d ln length_scale_j = -s (x_j - z_j)² / length_scale_j²`.
-    #[inline]
-    #[must_use]
-    pub fn covariance(self, squared_distance: f64) -> (f64, f64) {
-        match self {
-            Self::Matern52 => {
-                let s = ROOT_5 * squared_distance.sqrt();
-                let decay = (-s).exp();
-                (
-                    (1.0 + s + s * s / 3.0) * decay,
-                    -5.0 / 3.0 * (1.0 + s) * decay,
-                )
-            }
-            Self::Rbf => {
-                let decay = (-0.5 * squared_distance).exp();
-                (decay, -decay)
-            }
-        }
-    }
+/// How much larger distances are to the near part of [`KernelKind::TwoScales`], squared.
+const NEARER: f64 = 100.0;
+
+/// Matérn 5/2 at a squared distance, and `(dk/dr) / r`.
+#[inline]
+fn matern52(squared_distance: f64) -> (f64, f64) {
+    let s = ROOT_5 * squared_distance.sqrt();
+    let decay = (-s).exp();
+    (
+        (1.0 + s + s * s / 3.0) * decay,
+        -5.0 / 3.0 * (1.0 + s) * decay,
+    )
+}
+
+/// The squared exponential at a squared distance, and `(dk/dr) / r`.
+#[inline]
+fn rbf(squared_distance: f64) -> (f64, f64) {
+    let decay = (-0.5 * squared_distance).exp();
+    (decay, -decay)
 }
 
 /// A covariance function: `k(x, z)` of the distance `r² = Σ ((x_j - z_j) / length_scale_j)²`.
@@ -50,10 +49,45 @@ pub struct Kernel {
     pub kind: KernelKind,
     /// One per dimension, positive.
     pub length_scales: Vec<f64>,
+    /// Share of the variance that is of the near part, in `[0, 1]`; it counts in [`KernelKind::TwoScales`] alone.
+    pub near: f64,
 }
 
 impl Kernel {
-    /// A point in units of the length scales, in which [`KernelKind::covariance`] measures distances.
+    /// Covariance at a squared scaled distance, and `(dk/dr) / r`, which is finite at 0.
+    ///
+    /// With `s` the second value, `dk/dx_j = s (x_j - z_j) / length_scale_j²` and
+    /// `dk/d ln length_scale_j = -s (x_j - z_j)² / length_scale_j²`.
+    #[inline]
+    #[must_use]
+    pub fn covariance(&self, squared_distance: f64) -> (f64, f64) {
+        match self.kind {
+            KernelKind::Matern52 => matern52(squared_distance),
+            KernelKind::Rbf => rbf(squared_distance),
+            KernelKind::TwoScales => {
+                let (near, near_slope) = matern52(NEARER * squared_distance);
+                let (far, far_slope) = rbf(squared_distance);
+                (
+                    far + self.near * (near - far),
+                    far_slope + self.near * (NEARER * near_slope - far_slope),
+                )
+            }
+        }
+    }
+
+    /// How covariance at a squared scaled distance changes with [`Self::near`].
+    #[inline]
+    #[must_use]
+    pub fn by_near(&self, squared_distance: f64) -> f64 {
+        match self.kind {
+            KernelKind::TwoScales => {
+                matern52(NEARER * squared_distance).0 - rbf(squared_distance).0
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// A point in units of the length scales, in which [`Self::covariance`] measures distances.
     #[must_use]
     pub fn scaled(&self, point: &[f64]) -> Vec<f64> {
         point
@@ -68,7 +102,7 @@ impl Kernel {
     pub fn cross(&self, scaled: Vec<f64>, others: &[Vec<f64>]) -> Cross {
         let (covariances, slopes) = others
             .iter()
-            .map(|z| self.kind.covariance(squared_distance(&scaled, z)))
+            .map(|z| self.covariance(squared_distance(&scaled, z)))
             .unzip();
         Cross {
             scaled,
@@ -137,29 +171,47 @@ pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const KINDS: [KernelKind; 2] = [KernelKind::Matern52, KernelKind::Rbf];
+    const KINDS: [KernelKind; 3] = [KernelKind::Matern52, KernelKind::Rbf, KernelKind::TwoScales];
+
+    fn kernel(kind: KernelKind) -> Kernel {
+        Kernel {
+            kind,
+            length_scales: vec![0.3, 2.0],
+            near: 0.2,
+        }
+    }
 
     #[test]
     fn covariance_is_one_at_the_point_itself_and_falls() {
-        for kind in KINDS {
-            assert_eq!(kind.covariance(0.0).0, 1.0);
+        for kernel in KINDS.map(kernel) {
+            assert_eq!(kernel.covariance(0.0).0, 1.0);
             let mut last = 1.0;
             for step in 1..200 {
-                let (value, slope) = kind.covariance((f64::from(step) * 0.1).powi(2));
+                let (value, slope) = kernel.covariance((f64::from(step) * 0.1).powi(2));
                 assert!(value < last && value > 0.0 && slope < 0.0);
                 last = value;
             }
-            assert_eq!(kind.covariance(1e12).0, 0.0);
+            assert_eq!(kernel.covariance(1e12).0, 0.0);
+        }
+    }
+
+    #[test]
+    fn a_near_part_leaves_far_covariances_and_their_slope_in_the_share_is_right() {
+        let mut two = kernel(KernelKind::TwoScales);
+        assert!((two.covariance(1.0).0 - 0.8 * rbf(1.0).0).abs() < 1e-6);
+        for square in [0.0, 1e-4, 0.03, 1.0] {
+            let (before, slope) = (two.covariance(square).0, two.by_near(square));
+            two.near += 0.1;
+            let moved = two.covariance(square).0 - before;
+            two.near -= 0.1;
+            assert!((moved - 0.1 * slope).abs() < 1e-12, "{square}");
         }
     }
 
     #[test]
     fn gradient_of_a_weighted_sum_matches_finite_differences() {
         for kind in KINDS {
-            let kernel = Kernel {
-                kind,
-                length_scales: vec![0.3, 2.0],
-            };
+            let kernel = kernel(kind);
             let others: Vec<_> = [[0.5, 0.1], [0.2, 0.8], [0.21, 0.9]]
                 .iter()
                 .map(|z| kernel.scaled(z))

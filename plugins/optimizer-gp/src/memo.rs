@@ -4,10 +4,10 @@ use crate::gp::Hyperparameters;
 use crate::kernel::{Kernel, KernelKind};
 
 /// The layout below. Bytes of another version are passed over.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// Kernels by their number in the bytes.
-const KERNELS: [KernelKind; 2] = [KernelKind::Matern52, KernelKind::Rbf];
+const KERNELS: [KernelKind; 3] = [KernelKind::Matern52, KernelKind::Rbf, KernelKind::TwoScales];
 
 /// What is kept with a trial.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -33,7 +33,8 @@ impl Memo {
             words.push(KERNELS.iter().position(is_its).unwrap_or(KERNELS.len()) as u64);
             words.push(fit.kernel.length_scales.len() as u64);
             words.extend(fit.kernel.length_scales.iter().map(|x| x.to_bits()));
-            words.extend([fit.noise.to_bits(), fit.mean.to_bits()]);
+            let numbers = [fit.kernel.near, fit.noise, fit.mean];
+            words.extend(numbers.map(f64::to_bits));
         }
         words.into_iter().flat_map(u64::to_le_bytes).collect()
     }
@@ -55,8 +56,10 @@ impl Memo {
         for _ in 0..count {
             let kind = *KERNELS.get(usize::try_from(words.next()?).ok()?)?;
             let length_scales = numbers(&mut words)?;
-            let (noise, mean) = (f64::from_bits(words.next()?), f64::from_bits(words.next()?));
+            let mut number = || words.next().map(f64::from_bits);
+            let (near, noise, mean) = (number()?, number()?, number()?);
             let usable = length_scales.iter().all(|l| l.is_finite() && *l > 0.0)
+                && (0.0..=1.0).contains(&near)
                 && noise.is_finite()
                 && noise >= 0.0
                 && mean.is_finite();
@@ -67,6 +70,7 @@ impl Memo {
                 kernel: Kernel {
                     kind,
                     length_scales,
+                    near,
                 },
                 noise,
                 mean,
@@ -93,8 +97,9 @@ mod tests {
 
     fn memo() -> Memo {
         let kernel = Kernel {
-            kind: KernelKind::Rbf,
+            kind: KernelKind::TwoScales,
             length_scales: vec![0.1, 2.0],
+            near: 0.25,
         };
         let fit = Hyperparameters {
             kernel,

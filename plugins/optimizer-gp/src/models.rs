@@ -11,10 +11,10 @@ use crate::acquisition::{
 use crate::error::GpError;
 use crate::fit::{Prior, fit};
 use crate::goal::{Goal, SumBy, references};
-use crate::gp::{Gp, Hyperparameters, Observations, Standardisation};
+use crate::gp::{Gp, Hyperparameters};
 use crate::history::History;
+use crate::observations::{Observations, Standardisation};
 use crate::parallel::ordered_map;
-use crate::pareto;
 
 /// Furthest that a reference or a bound lies from the outcomes' mean, in standard units: beyond it nothing changes but
 /// the size of numbers.
@@ -60,9 +60,10 @@ impl Model {
         let hyperparameters = fit.hyperparameters;
         let gp = Gp::condition(&hyperparameters, &data)?;
         tracing::debug!(
-            "model of {name}: log likelihood {:.3}, noise {:.2e}, length scales {:.3?}",
+            "model of {name}: log likelihood {:.3}, noise {:.2e}, near part {:.2e}, length scales {:.3?}",
             fit.log_likelihood,
             hyperparameters.noise,
+            hyperparameters.kernel.near,
             hyperparameters.kernel.length_scales
         );
         if gp.jitter > 0.0 {
@@ -328,7 +329,7 @@ impl Models {
             let means: Vec<Vec<f64>> = history.points.iter().map(means).collect();
             if self.outputs.len() > 1 {
                 let feasible: Vec<&Vec<f64>> = order.iter().map(|i| &means[*i]).collect();
-                let front = pareto::undominated_of(&feasible);
+                let front = pareto::undominated(&feasible);
                 order = front.into_iter().map(|i| order[i]).collect();
                 most = FRONT_INCUMBENTS;
             }

@@ -11,6 +11,7 @@ use crate::design::Design;
 use crate::fit::Prior;
 use crate::goal::{Goal, SumBy};
 use crate::history::History;
+use crate::kernel::KernelKind;
 use crate::memo::Memo;
 use crate::models::{Drawing, FitOptions, Models};
 use crate::options::{AcquisitionKind, GpOptions, NoiseOption, SimplexOption};
@@ -169,7 +170,8 @@ impl GpOptimizer {
         history: &History,
         study: &Study,
     ) -> Result<Models> {
-        let (kernel, floor) = (self.options.kernel, self.options.noise_floor);
+        let kernel = self.options.kernel.unwrap_or(default_kernel(space));
+        let floor = self.options.noise_floor;
         let options = FitOptions {
             prior: Prior::scaled_by(kernel, &space.prior_dimensions(), floor),
             relative_noise: match self.options.noise {
@@ -247,6 +249,16 @@ impl GpOptimizer {
             next.extend(next_untried(design, history));
         }
         Ok(next)
+    }
+}
+
+/// One scale where the first points fill the space. On a simplex they are its corners, and all that is sought lies within a
+/// small part of the distance between them: what they say about the trend has to carry over to there, whatever the
+/// values do from one point to the next.
+fn default_kernel(space: &SearchSpace) -> KernelKind {
+    match space.has_shares() {
+        true => KernelKind::TwoScales,
+        false => KernelKind::Matern52,
     }
 }
 

@@ -27,8 +27,9 @@ pub struct GpOptions {
     /// Points refined with gradients.
     #[schemars(range(min = 1, max = 1000))]
     pub restarts: usize,
-    /// How the model's covariance falls with distance; each dimension has a length scale of its own.
-    pub kernel: KernelKind,
+    /// How the model's covariance falls with distance; each dimension has a length scale of its own. Unless given it is
+    /// `two_scales` where there are coefficients and `matern52` elsewhere.
+    pub kernel: Option<KernelKind>,
     /// Noise of outcomes that come without a level of their own.
     pub noise: NoiseOption,
     /// Least variance that learned noise has, relative to their variance. More where evaluations are noisy and the search
@@ -49,7 +50,7 @@ impl Default for GpOptions {
             samples: 128,
             raw_samples: 512,
             restarts: 10,
-            kernel: KernelKind::Matern52,
+            kernel: None,
             noise: NoiseOption::Learned,
             noise_floor: 1e-8,
             stopping: None,

@@ -24,8 +24,8 @@ pub struct Effort {
 const FIRST_ITERATIONS: usize = 10;
 const LAST_ITERATIONS: usize = 40;
 
-/// How many refinements go on after the first iterations.
-const FINALISTS: usize = 3;
+/// How many refinements go on after the first iterations: an even number, so that two threads share them.
+const FINALISTS: usize = 4;
 
 /// Most rounds of steps among integers and choices.
 const STEP_ROUNDS: usize = 8;

@@ -1,35 +1,7 @@
-//! Geometry of the simplex: projection, uniform draws, draws on faces, moves from one point to its neighbours.
+//! Points of the simplex: uniform draws, draws on faces, moves from one point to its neighbours.
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
-
-/// Replaces `point` by the nearest point (Euclidean) whose coordinates are not negative and sum to one.
-///
-/// Held, Wolfe & Crowder (1974): subtract the one threshold that makes the positive parts sum to one. Coordinates beyond
-/// it become exactly zero.
-pub fn project(point: &mut [f64]) {
-    debug_assert!(!point.is_empty());
-    // 1. The threshold, from the coordinates in falling order.
-    let mut falling = point.to_vec();
-    falling.sort_by(|a, b| b.total_cmp(a));
-    let (mut sum, mut threshold) = (0.0, 0.0);
-    for (count, &coordinate) in falling.iter().enumerate() {
-        sum += coordinate;
-        let candidate = (sum - 1.0) / (count + 1) as f64;
-        if coordinate > candidate {
-            threshold = candidate;
-        }
-    }
-    // 2. Cut, and undo the rounding of the sum.
-    let mut total = 0.0;
-    for coordinate in point.iter_mut() {
-        *coordinate = (*coordinate - threshold).max(0.0);
-        total += *coordinate;
-    }
-    for coordinate in point {
-        *coordinate /= total;
-    }
-}
 
 /// The uniform average of `dimension` members.
 #[must_use]
@@ -132,44 +104,6 @@ mod tests {
 
     fn on_simplex(point: &[f64]) -> bool {
         point.iter().all(|&c| c >= 0.0) && (point.iter().sum::<f64>() - 1.0).abs() < 1e-12
-    }
-
-    #[test]
-    fn projection_leaves_points_of_the_simplex_alone() {
-        let mut point = vec![0.2, 0.0, 0.5, 0.3];
-        project(&mut point);
-        for (found, expected) in point.iter().zip([0.2, 0.0, 0.5, 0.3]) {
-            assert!((found - expected).abs() < 1e-15);
-        }
-    }
-
-    #[test]
-    fn projection_is_the_nearest_of_many_points() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        for _ in 0..50 {
-            let outside: Vec<f64> = (0..5).map(|_| rng.random::<f64>() * 4.0 - 2.0).collect();
-            let mut projected = outside.clone();
-            project(&mut projected);
-            assert!(on_simplex(&projected), "{projected:?}");
-            let distance = |point: &[f64]| -> f64 {
-                point
-                    .iter()
-                    .zip(&outside)
-                    .map(|(a, b)| (a - b) * (a - b))
-                    .sum()
-            };
-            let nearest = distance(&projected);
-            for _ in 0..300 {
-                assert!(distance(&draw_on_face(5, &mut rng)) >= nearest - 1e-12);
-            }
-        }
-    }
-
-    #[test]
-    fn far_points_project_to_vertices_exactly() {
-        let mut point = vec![5.0, 0.1, -3.0];
-        project(&mut point);
-        assert_eq!(point, [1.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -144,6 +144,13 @@ impl SearchSpace {
         })
     }
 
+    /// Whether there is a simplex whose shares the model sees themselves.
+    #[must_use]
+    pub fn has_shares(&self) -> bool {
+        let is_simplex = |block: &Block| matches!(block.kind, Kind::Simplex { .. });
+        self.blocks.iter().any(is_simplex)
+    }
+
     /// First number and dimension of each simplex.
     pub fn simplex_places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.blocks.iter().filter_map(|block| match block.kind {
@@ -240,7 +247,7 @@ impl SearchSpace {
                         .iter_mut()
                         .for_each(|number| *number = number.clamp(0.0, 1.0));
                 }
-                Kind::Simplex { .. } => simplex::project(target),
+                Kind::Simplex { .. } => ::search::simplex::project(target),
             }
         }
     }

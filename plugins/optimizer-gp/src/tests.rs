@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use crate::{pareto, simplex};
+use crate::simplex;
 
 mod choices;
 mod constraints;

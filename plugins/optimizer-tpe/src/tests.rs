@@ -5,8 +5,8 @@ use bomf_plugin_api::{
     Point, Scale, Study, Suggestion, Suggestions, Verdict, check_point, testkit,
 };
 use rand::RngExt as _;
+use search::point;
 use search::random::generator;
-use search::{pareto, point};
 
 fn make(options: &str, seed: u64) -> Box<dyn Optimizer> {
     crate::library()
@@ -192,7 +192,8 @@ fn spans_more_volume_than_uniform_draws_with_two_objectives() {
     let empty = study(vec![Domain::Simplex { dimension: 5 }], 2);
     let volume = |all: Vec<Vec<f64>>| {
         let negated = all.iter().map(|v| v.iter().map(|x| -x).collect());
-        pareto::hypervolume(&negated.collect::<Vec<_>>(), &[-0.8, -0.8])
+        let negated: Vec<Vec<f64>> = negated.collect();
+        pareto::hypervolume(&negated, &[-0.8, -0.8]).unwrap()
     };
     let (mut better, mut gain) = (0, 0.0);
     for seed in 0..10 {

@@ -11,11 +11,10 @@
 //! ```
 //!
 //! The modules to know: [`axis`] (floats and integers as numbers in `[0, 1]`), [`point`] (draws, members, equality),
-//! [`random`] (a generator for each trial), [`simplex`] (projection), [`pareto`] (ranks and hypervolumes), [`standing`]
-//! (how good a trial turned out, constraints and failures included).
+//! [`random`] (a generator for each trial), [`simplex`] (projection), [`standing`] (how good a trial turned out, constraints
+//! and failures included).
 
 pub mod axis;
-pub mod pareto;
 pub mod point;
 pub mod random;
 pub mod simplex;

@@ -71,43 +71,56 @@ pub fn stem(word: &str) -> String {
     if let Some((_, stem)) = IRREGULAR.iter().find(|(form, _)| *form == word) {
         return (*stem).to_owned();
     }
-    let letters: Vec<char> = word.chars().collect();
-    if letters.len() <= 2 {
-        return word.to_owned();
+    match word.is_ascii() {
+        true => Word(word.bytes().collect()).stem(),
+        false => Word(word.chars().collect()).stem(),
     }
-    let mut word = Word(letters);
-    word.step_1a();
-    word.step_1b();
-    word.step_1c();
-    word.step_2();
-    word.first_rule(&STEP_3, |stem| measure(stem) > 0);
-    word.step_4();
-    word.step_5();
-    word.0.into_iter().collect()
 }
 
-struct Word(Vec<char>);
+/// What a word is made of: bytes where all of them are letters, else characters.
+trait Letter: Copy + PartialEq + From<u8> + Into<char> {}
 
-impl Word {
+impl<T: Copy + PartialEq + From<u8> + Into<char>> Letter for T {}
+
+struct Word<L>(Vec<L>);
+
+impl<L: Letter> Word<L> {
+    fn stem(mut self) -> String {
+        if self.0.len() > 2 {
+            self.step_1a();
+            self.step_1b();
+            self.step_1c();
+            self.step_2();
+            self.first_rule(&STEP_3, |stem| measure(stem) > 0);
+            self.step_4();
+            self.step_5();
+        }
+        self.0.into_iter().map(Into::into).collect()
+    }
+
     fn ends_with(&self, suffix: &str) -> bool {
         self.before(suffix).is_some()
     }
 
     /// The letters before a suffix, if the word ends with it.
-    fn before(&self, suffix: &str) -> Option<&[char]> {
+    fn before(&self, suffix: &str) -> Option<&[L]> {
         let split = self.0.len().checked_sub(suffix.len())?;
         let (stem, end) = self.0.split_at(split);
-        end.iter().copied().eq(suffix.chars()).then_some(stem)
+        // From the end on: most suffixes differ in their last letter.
+        let mut letters = end.iter().zip(suffix.bytes()).rev();
+        letters
+            .all(|(letter, expected)| *letter == L::from(expected))
+            .then_some(stem)
     }
 
     /// Puts something in the place of the last letters.
     fn replace(&mut self, letters: usize, replacement: &str) {
         self.0.truncate(self.0.len() - letters);
-        self.0.extend(replacement.chars());
+        self.0.extend(replacement.bytes().map(L::from));
     }
 
     /// Looks for the first suffix of a list, and replaces it if the stem allows: no other suffix is tried.
-    fn first_rule(&mut self, rules: &[(&str, &str)], allows: impl Fn(&[char]) -> bool) {
+    fn first_rule(&mut self, rules: &[(&str, &str)], allows: impl Fn(&[L]) -> bool) {
         let found = rules.iter().find_map(|(suffix, replacement)| {
             self.before(suffix)
                 .map(|stem| (suffix.len(), *replacement, allows(stem)))
@@ -157,7 +170,7 @@ impl Word {
         let last = *self.0.last().expect("a vowel is left");
         // nltk writes the rule about double consonants as the suffix `*d`, and applies it to a word that ends so, too.
         if ends_double_consonant(&self.0) || self.ends_with("*d") {
-            if !matches!(last, 'l' | 's' | 'z') {
+            if !matches!(last.into(), 'l' | 's' | 'z') {
                 self.replace(2, "");
                 self.0.push(last);
             }
@@ -192,7 +205,7 @@ impl Word {
             .into_iter()
             .find_map(|suffix| self.before(suffix).map(|stem| (suffix, stem)));
         let Some((suffix, stem)) = found else { return };
-        if measure(stem) > 1 && (suffix != "ion" || matches!(stem.last(), Some('s' | 't'))) {
+        if measure(stem) > 1 && (suffix != "ion" || ends_in(stem, &['s', 't'])) {
             self.replace(suffix.len(), "");
         }
     }
@@ -211,9 +224,9 @@ impl Word {
 }
 
 /// For each letter whether it is a consonant: neither `a`, `e`, `i`, `o`, `u` nor a `y` behind a consonant.
-fn consonants(word: &[char]) -> impl Iterator<Item = bool> {
+fn consonants<L: Letter>(word: &[L]) -> impl Iterator<Item = bool> {
     word.iter().scan(false, |before, letter| {
-        *before = match letter {
+        *before = match (*letter).into() {
             'a' | 'e' | 'i' | 'o' | 'u' => false,
             'y' => !*before,
             _ => true,
@@ -222,34 +235,40 @@ fn consonants(word: &[char]) -> impl Iterator<Item = bool> {
     })
 }
 
-fn is_consonant(word: &[char], place: usize) -> bool {
+fn is_consonant<L: Letter>(word: &[L], place: usize) -> bool {
     consonants(&word[..=place]).last() == Some(true)
 }
 
-fn contains_vowel(stem: &[char]) -> bool {
+fn contains_vowel<L: Letter>(stem: &[L]) -> bool {
     consonants(stem).any(|consonant| !consonant)
 }
 
 /// How often a vowel is followed by a consonant: the m of the paper.
-fn measure(stem: &[char]) -> usize {
+fn measure<L: Letter>(stem: &[L]) -> usize {
     let mut vowel_before = false;
     consonants(stem)
         .filter(|&consonant| std::mem::replace(&mut vowel_before, !consonant) && consonant)
         .count()
 }
 
-fn ends_double_consonant(word: &[char]) -> bool {
+fn ends_in<L: Letter>(word: &[L], letters: &[char]) -> bool {
+    word.last()
+        .is_some_and(|last| letters.contains(&(*last).into()))
+}
+
+fn ends_double_consonant<L: Letter>(word: &[L]) -> bool {
     matches!(word, [.., a, b] if a == b) && is_consonant(word, word.len() - 1)
 }
 
 /// Whether a word ends in consonant, vowel and consonant other than `w`, `x` and `y`, or is vowel and consonant.
-fn ends_cvc(word: &[char]) -> bool {
-    let last: Vec<bool> = consonants(word)
-        .skip(word.len().saturating_sub(3))
-        .collect();
-    match last[..] {
-        [true, false, true] => !matches!(word.last(), Some('w' | 'x' | 'y')),
-        [false, true] => true,
+fn ends_cvc<L: Letter>(word: &[L]) -> bool {
+    let mut last = [None; 3];
+    for consonant in consonants(word) {
+        last = [last[1], last[2], Some(consonant)];
+    }
+    match last {
+        [Some(true), Some(false), Some(true)] => !ends_in(word, &['w', 'x', 'y']),
+        [None, Some(false), Some(true)] => true,
         _ => false,
     }
 }

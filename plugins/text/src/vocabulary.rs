@@ -1,6 +1,8 @@
 //! Words as numbers: equal words have equal numbers, and numbers index arrays.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
+use smol_str::SmolStr;
 
 /// Once it has so many words, a vocabulary may be emptied between two examples: it stays within some ten megabytes and
 /// within the processor's cache, whatever the data.
@@ -9,7 +11,8 @@ const MOST_WORDS: usize = 1 << 17;
 /// Numbers words from 0 on, in the order in which they come.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    numbers: HashMap<Box<str>, u32>,
+    /// Most words are so short that they stand in the table itself.
+    numbers: HashMap<SmolStr, u32>,
 }
 
 impl Vocabulary {
@@ -20,12 +23,15 @@ impl Vocabulary {
 
     /// The number of a word. `learn` is called with the number of a new one.
     pub fn number_with<T>(&mut self, word: &str, learn: impl FnOnce(u32) -> T) -> (u32, Option<T>) {
-        if let Some(&number) = self.numbers.get(word) {
-            return (number, None);
+        let next = self.numbers.len();
+        match self.numbers.entry_ref(word) {
+            EntryRef::Occupied(known) => (*known.get(), None),
+            EntryRef::Vacant(new) => {
+                let number = u32::try_from(next).expect("a text has fewer than 2^32 words");
+                new.insert_with_key(word.into(), number);
+                (number, Some(learn(number)))
+            }
         }
-        let number = u32::try_from(self.numbers.len()).expect("a text has fewer than 2^32 words");
-        self.numbers.insert(word.into(), number);
-        (number, Some(learn(number)))
     }
 
     /// The number of a word, if it has one.

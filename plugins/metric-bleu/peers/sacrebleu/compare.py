@@ -1,40 +1,18 @@
-"""BLEU and chrF of random texts beside sacrebleu, number by number, and speed side by side: sacrebleu [CORPORA [PAIRS [EVALUATE NMT]]]"""
+"""BLEU and chrF of random texts, number by number beside sacrebleu, and how fast both are"""
 
-# EVALUATE and NMT are checkouts as plugins/metric-bleu/goldens/generate.py wants them; with them `bleu` is compared too.
-
-import importlib.util
-import json
 import logging
+import math
 import os
 import random
-import subprocess
 import sys
-import time
 
 import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF
 
-ROOT = os.environ.get("BOMF_ROOT", ".")
-CORPORA = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-PAIRS = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
-TOLERANCE, SECONDS, SEED = 1e-9, 60.0, 1
+sys.path.insert(0, os.path.join(os.environ["BOMF_ROOT"], "tests/examples"))
+import score_cases
+
 BLEU_SCORES = {"sacrebleu": "score", "brevity_penalty": "bp", "length_ratio": "ratio", "translation_length": "sys_len", "reference_length": "ref_len"}
-
-
-def ours(cases):
-    command = ["cargo", "run", "-q", "--release", "-p", "metric-bleu", "--example", "score_bleu"]
-    lines = "\n".join(map(json.dumps, cases))
-    output = subprocess.run(command, cwd=ROOT, input=lines, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    return [json.loads(line) for line in output.stdout.splitlines()]
-
-
-def close(a, b):
-    return abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b))
-
-
-def expect(found, wanted, what, case):
-    if not close(found, wanted):
-        raise SystemExit(f"{what}: found {found!r}, expected {wanted!r}\n{json.dumps(case)}")
 
 
 def drawn(rng):
@@ -80,58 +58,57 @@ def parts(signature):
     return [part for part in signature.split("|") if not part.startswith(("version:", "max_order:"))]
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def by_evaluate(predictions, references, smooth, max_order):
+    """`bleu` of evaluate: sacrebleu's tokens and counts, but its own smoothing, and the shortest reference's length."""
+    # Tokenized first: sacrebleu itself cuts white space off the end before, evaluate does not.
+    tokenize = BLEU(tokenize="13a").tokenizer
+    predictions, references = [tokenize(text) for text in predictions], [[tokenize(text) for text in row] for row in references]
+    score = BLEU(tokenize="none", smooth_method="none", max_ngram_order=max_order, force=True).corpus_score(predictions, streams(references))
+    add = 1 if smooth else 0
+    precisions = [(n + add) / (of + add) if of + add else 0.0 for n, of in zip(score.counts, score.totals)]
+    length = sum(min(len(text.split()) for text in row) for row in references)
+    penalty = 1.0 if score.sys_len > length else math.exp(1 - length / score.sys_len)
+    mean = math.exp(sum(map(math.log, precisions)) / max_order) if min(precisions) > 0 else 0.0
+    names = {"bleu": mean * penalty, "brevity_penalty": penalty, "length_ratio": score.sys_len / length}
+    names |= {"translation_length": score.sys_len, "reference_length": length}
+    return names | {f"precision_{order}": value for order, value in enumerate(precisions[:4], 1)}
 
 
-def parity():
-    rng, cases, compared = random.Random(SEED), [], 0
-    for _ in range(CORPORA):
-        predictions, references = drawn(rng)
-        corpus = {"predicted_text": predictions, "reference_text": references, "threads": rng.randint(1, 3)}
+def compare(case, found):
+    """Expects the tool's numbers; returns how many texts were compared."""
+    (predictions, references), options = case["columns"].values(), case["options"]
+    what = f"{case['metric']} {options}"
+    if case["metric"] == "sacrebleu":
+        metric = theirs(options)
+        score = metric.corpus_score(predictions, streams(references))
+        wanted = {name: getattr(score, attribute) for name, attribute in BLEU_SCORES.items()}
+        wanted |= {f"precision_{order}": precision for order, precision in enumerate(score.precisions[:4], 1)}
+        if parts(found["signature"]) != parts(f"BLEU|{metric.get_signature()}"):
+            raise SystemExit(f"{what}: found {found['signature']}, expected {metric.get_signature()}")
+    elif case["metric"] == "chrf":
+        wanted = {"chrf": CHRF(**options).corpus_score(predictions, streams(references)).score}
+    elif case["metric"] == "bleu":
+        if "error" in found:  # evaluate divides by zero without a token, and so do the lines above
+            return 0
+        wanted = by_evaluate(predictions, references, **options)
+    else:
+        metric, wanted = theirs(options), {}
+        for prediction, row, value in zip(predictions, references, found["per_example"]["sentence_bleu"], strict=True):
+            score_cases.expect(value, metric.sentence_score(prediction, row).score, what, [prediction, row])
+    for name, value in wanted.items():
+        score_cases.expect(found["scores"].get(name), value, f"{what}: {name}", case)
+    return len(predictions)
+
+
+def parity(corpora, seed):
+    rng, cases = random.Random(seed), []
+    for _ in range(corpora):
+        corpus = {"columns": score_cases.columns(*drawn(rng)), "threads": rng.randint(1, 3)}
         cases += [{**corpus, "metric": metric, "options": options} for metric, options in (
             ("sacrebleu", bleu_options(rng)), ("sentence_bleu", bleu_options(rng)), ("chrf", chrf_options(rng)),
             ("bleu", {"smooth": rng.random() < 0.5, "max_order": rng.choice([4, 4, 2, 6])}))]
-    checkouts = sys.argv[3:5]
-    if checkouts:
-        tokenizer = load(os.path.join(checkouts[0], "metrics/bleu/tokenizer_13a.py")).Tokenizer13a()
-        compute_bleu = load(os.path.join(checkouts[1], "nmt/scripts/bleu.py")).compute_bleu
-    for case, found in zip(cases, ours(cases), strict=True):
-        predictions, references, options = case["predicted_text"], case["reference_text"], case["options"]
-        what = f"{case['metric']} {options}"
-        if case["metric"] == "sacrebleu":
-            metric = theirs(options)
-            score = metric.corpus_score(predictions, streams(references))
-            for name, attribute in BLEU_SCORES.items():
-                expect(found["scores"][name], getattr(score, attribute), f"{what}: {name}", case)
-            for order, precision in enumerate(score.precisions[:4], 1):
-                expect(found["scores"][f"precision_{order}"], precision, f"{what}: precision_{order}", case)
-            if parts(found["signature"]) != parts(f"BLEU|{metric.get_signature()}"):
-                raise SystemExit(f"{what}: found {found['signature']}, expected {metric.get_signature()}")
-            compared += len(predictions)
-        elif case["metric"] == "sentence_bleu":
-            metric = theirs(options)
-            for prediction, row, value in zip(predictions, references, found["per_example"]["sentence_bleu"], strict=True):
-                expect(value, metric.sentence_score(prediction, row).score, what, {**case, "predicted_text": [prediction], "reference_text": [row]})
-                compared += 1
-        elif case["metric"] == "chrf":
-            metric = CHRF(**options)
-            expect(found["scores"]["chrf"], metric.corpus_score(predictions, streams(references)).score, what, case)
-            compared += len(predictions)
-        elif checkouts:
-            predicted, wanted = [tokenizer(p) for p in predictions], [[tokenizer(r) for r in row] for row in references]
-            if any(predicted) and "error" not in found:  # evaluate divides by zero without a token
-                score, precisions, penalty, ratio, length, reference_length = compute_bleu(wanted, predicted, **options)
-                names = {"bleu": score, "brevity_penalty": penalty, "length_ratio": ratio, "translation_length": length, "reference_length": reference_length}
-                names |= {f"precision_{order}": value for order, value in enumerate(precisions[:4], 1)}
-                for name, value in names.items():
-                    expect(found["scores"][name], value, f"{what}: {name}", case)
-                compared += len(predictions)
-    print(f"sacrebleu {sacrebleu.__version__}: {compared} examples in {CORPORA} corpora equal to {TOLERANCE}, signatures too"
-          + ("" if checkouts else "; `bleu` was not compared: no checkouts were given"))
+    compared = sum(map(compare, cases, score_cases.ours("metric-bleu", cases)))
+    print(f"sacrebleu {sacrebleu.__version__}: {compared:,} examples in {len(cases):,} corpora equal to {score_cases.TOLERANCE}, signatures too")
 
 
 def sentences(rng, rows, references):
@@ -152,32 +129,28 @@ def sentences(rng, rows, references):
     return [text(base) for base in bases], [[text(changed(base)) for _ in range(references)] for base in bases]
 
 
-def speed():
-    predictions, references = sentences(random.Random(SEED), PAIRS, 5)
+def speed(pairs, seed):
+    predictions, references = sentences(random.Random(seed), pairs, 5)
     for label, metric, options, width, tool in (
         ("corpus BLEU, 5 references", "sacrebleu", {}, 5, lambda: BLEU(force=True)),
         ("corpus BLEU, 1 reference", "sacrebleu", {}, 1, lambda: BLEU(force=True)),
         ("chrF, 1 reference", "chrf", {}, 1, lambda: CHRF()),
         ("chrF++, 1 reference", "chrf", {"word_order": 2}, 1, lambda: CHRF(word_order=2)),
     ):
-        # As many pairs as the tool does in a minute: a hundredth of them says how many that is.
-        rows = max(100, PAIRS // 100)
-        while True:
-            p, r = predictions[:rows], [row[:width] for row in references[:rows]]
-            start = time.process_time()
-            score = tool().corpus_score(p, streams(r)).score
-            seconds = time.process_time() - start
-            fitting = min(PAIRS, int(rows * SECONDS / seconds))
-            if rows >= PAIRS or fitting < 1.5 * rows:
-                break
-            rows = fitting
-        case = {"metric": metric, "options": options, "predicted_text": p, "reference_text": r}
-        found = min(ours([case] * 3), key=lambda result: result["seconds"])
-        expect(found["scores"][metric], score, label, {})
-        print(f"{label}: {rows} pairs, sacrebleu {seconds:.2f} s, ours {found['seconds']:.3f} s, {seconds / found['seconds']:.0f} times as fast (CPU, one thread each)")
+        columns = score_cases.columns(predictions, [row[:width] for row in references])
+        case = {"metric": metric, "options": options, "columns": columns}
+
+        def score(columns, tool=tool):
+            predictions, references = columns.values()
+            return tool().corpus_score(predictions, streams(references)).score, None
+
+        score_cases.speed(label, "metric-bleu", case, "sacrebleu", score)
 
 
 if __name__ == "__main__":
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
-    parity()
-    speed()
+    # Four corpora of some 15 examples are drawn at a time.
+    arguments = score_cases.arguments(__doc__, 24_000)
+    parity(arguments.examples // 60, arguments.seed)
+    if arguments.pairs:
+        speed(arguments.pairs, arguments.seed)

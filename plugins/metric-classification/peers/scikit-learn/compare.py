@@ -1,6 +1,6 @@
 """Scores of thousands of random examples beside scikit-learn and scipy: classification and regression.
 
-    cargo xtask peers scikit-learn [--files 40] [--seed 1]
+    cargo xtask peers scikit-learn [--files 40] [--seed 1] [--quick]
 """
 
 import argparse
@@ -41,11 +41,12 @@ def classification(random):
     examples = [
         {"label": int(a), "prediction": int(b), "scores": c.tolist()} for a, b, c in zip(truth, predicted, scores)
     ]
-    names = ["accuracy", "balanced_accuracy", "f1", "precision", "recall", "matthews", "auroc"]
+    names = ["accuracy", "balanced_accuracy", "f1", "precision", "recall", "matthews", "auroc", "brier"]
     expected = {
         "accuracy": metrics.accuracy_score(truth, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
         "matthews": metrics.matthews_corrcoef(truth, predicted),
+        "brier": metrics.brier_score_loss(truth, scores, labels=range(labels), scale_by_half=True),
     }
     average = str(random.choice(["macro", "weighted", "micro"]))
     for name, score in [("f1", metrics.f1_score), ("precision", metrics.precision_score), ("recall", metrics.recall_score)]:
@@ -53,8 +54,6 @@ def classification(random):
     options = [f"{name}.average={average}" for name in ("f1", "precision", "recall")]
     if labels == 2:
         expected["auroc"] = metrics.roc_auc_score(truth, scores[:, 1])
-        expected["brier"] = metrics.brier_score_loss(truth, scores[:, 1])
-        names.append("brier")
     else:
         how, average = str(random.choice(["ovr", "ovo"])), str(random.choice(["macro", "weighted"]))
         expected["auroc"] = metrics.roc_auc_score(truth, scores, multi_class=how, average=average)
@@ -85,10 +84,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="a quarter of the files")
     arguments = parser.parse_args()
     random = numpy.random.default_rng(arguments.seed)
     compared, worst = 0, 0.0
-    for _ in range(arguments.files):
+    for _ in range(arguments.files // 4 if arguments.quick else arguments.files):
         for draw in (classification, regression):
             found, expected = draw(random)
             for name, value in expected.items():

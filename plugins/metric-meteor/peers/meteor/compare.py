@@ -1,6 +1,5 @@
-"""METEOR of thousands of random examples, side by side with nltk, and the speed of both on one thread: meteor [EXAMPLES [SEED]]"""
+"""METEOR of thousands of random examples, side by side with nltk, and how fast both are"""
 
-import json
 import os
 import random
 import shutil
@@ -11,27 +10,33 @@ import time
 
 import nltk
 
-ROOT = os.environ.get("BOMF_ROOT", ".")
-BOMF = os.environ.get("BOMF_BIN", "bomf")
+sys.path.insert(0, os.path.join(os.environ["BOMF_ROOT"], "tests/examples"))
+import score_cases as cases
+
 PARTS = ["noun", "verb", "adj", "adv"]
 ODD = ["é", "İ", "안녕", "😀", "...", "it's", "don't", "cannot", '"quoted"', "'tis", "3.5", "1,000", "\n", "\t", "שלום", "x_y", "", "--", "(so)", "U.S.", "gonna"]
 
 
-def wordnet():
-    """The asset's folder, and the same files with nltk's line ends where nltk looks for them, beside three that it wants to see."""
-    subprocess.run([BOMF, "assets", "fetch", "wordnet"], check=True, stdout=subprocess.DEVNULL)
-    folder = subprocess.run([BOMF, "assets", "path", "wordnet"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    nltk_data = tempfile.mkdtemp()
-    copy = os.path.join(nltk_data, "corpora", "wordnet")
+def asset(name):
+    """The asset's folder; fetched if it is not there."""
+    subprocess.run([cases.BOMF, "assets", "fetch", name], check=True, stdout=subprocess.DEVNULL)
+    return subprocess.run([cases.BOMF, "assets", "path", name], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def nltk_data(wordnet, punkt):
+    """The same files where nltk looks for them, with its line ends, beside three that it wants to see."""
+    folder = tempfile.mkdtemp()
+    shutil.copytree(punkt, os.path.join(folder, "tokenizers", "punkt_tab", "english"))
+    copy = os.path.join(folder, "corpora", "wordnet")
     os.makedirs(copy)
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as file, open(os.path.join(copy, name), "wb") as out:
+    for name in os.listdir(wordnet):
+        with open(os.path.join(wordnet, name), "rb") as file, open(os.path.join(copy, name), "wb") as out:
             out.write(file.read().replace(b"\r", b""))
     for name, lines in {"lexnames": (f"{i:02d}\tfile{i}\t1\n" for i in range(45)), "index.sense": [], "cntlist.rev": []}.items():
         with open(os.path.join(copy, name), "w") as out:
             out.writelines(lines)
-    nltk.data.path[:] = [nltk_data]
-    return folder, nltk_data
+    nltk.data.path[:] = [folder]
+    return folder
 
 
 def examples(count, draw, folder):
@@ -73,46 +78,46 @@ def examples(count, draw, folder):
     for _ in range(count):
         tokens = [token() for _ in range(draw.randint(0, 35))]
         references = [like(tokens) for _ in range(draw.choice([1, 1, 1, 2, 3, 5, 9]))]
-        yield {"prediction": spoken(tokens), "references": [spoken(reference) for reference in references]}
+        yield spoken(tokens), [spoken(reference) for reference in references]
 
 
-def ours(file, folder, tokenizer):
-    command = ["cargo", "run", "-q", "--release", "-p", "metric-meteor", "--example", "score_meteor", "--"]
-    command += ["meteor", json.dumps({"wordnet": folder, "tokenizer": tokenizer}), "1", file]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-def main(count=4000, seed=1):
-    folder, nltk_data = wordnet()
+def main():
+    arguments = cases.arguments(__doc__, 8000)
+    folder, punkt = asset("wordnet"), asset("punkt")
+    data = nltk_data(folder, punkt)
     from nltk.corpus import wordnet as database
     from nltk.tokenize import word_tokenize
     from nltk.translate.meteor_score import meteor_score
 
     database.ensure_loaded()
-    rows = list(examples(count, random.Random(seed), folder))
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", delete=False) as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
-    pairs = sum(len(row["references"]) for row in rows)
-    failed = False
-    tokenizers = {"treebank": lambda text: word_tokenize(text, preserve_line=True), "whitespace": str.split}
+    predictions, references = zip(*examples(max(arguments.examples, arguments.pairs), random.Random(arguments.seed), folder))
+    timed = cases.columns(predictions, [row[:1] for row in references])
+    few = cases.columns(predictions[: arguments.examples], references[: arguments.examples])
+    tokenizers = {"treebank": lambda text: word_tokenize(text, preserve_line=True), "punkt": word_tokenize, "whitespace": str.split}
     for name, tokenize in tokenizers.items():
-        # Twice: the second time nltk has read all synsets that it needs, and its time is that of scoring alone.
-        for _ in range(2):
-            start = time.process_time()
-            theirs = [meteor_score([tokenize(text) for text in row["references"]], tokenize(row["prediction"])) for row in rows]
-            seconds = time.process_time() - start
-        found = ours(out.name, folder, name)
-        apart = max(abs(a - b) for a, b in zip(theirs, found["per_example"]["meteor"], strict=True))
-        failed |= apart > 1e-9
-        print(
-            f"{count} examples, {pairs} pairs, {name}, one thread: nltk {seconds:.2f} s, ours {found['seconds']:.4f} s (best of 3), "
-            f"{seconds / found['seconds']:.0f} times as fast; furthest apart {apart:.1e}"
-        )
-    os.remove(out.name)
-    shutil.rmtree(nltk_data)
-    if failed:
-        sys.exit("some scores differ by more than 1e-9")
+
+        def score(prediction, texts):
+            return meteor_score([tokenize(text) for text in texts], tokenize(prediction))
+
+        case = {"metric": "meteor", "options": {"wordnet": folder, "punkt": punkt, "tokenizer": name}}
+        [found] = cases.ours("metric-meteor", [{**case, "columns": few, "threads": 2}])
+        for value, prediction, texts in zip(found["per_example"]["meteor"], *few.values(), strict=True):
+            cases.expect(value, score(prediction, texts), f"METEOR, {name}", [prediction, texts])
+        print(f"{arguments.examples:,} examples with 1 to 9 references, {name}: equal to {cases.TOLERANCE}")
+
+        def theirs(columns):
+            # Twice: the second time nltk has read all synsets that it needs, and its time is that of scoring alone.
+            for _ in range(2):
+                start = time.process_time()
+                scores = [score(prediction, texts) for prediction, texts in zip(*columns.values())]
+                seconds = time.process_time() - start
+            return sum(scores) / len(scores), seconds
+
+        if arguments.pairs:
+            case["columns"] = timed
+            cases.speed(f"METEOR, {name}", "metric-meteor", case, "nltk", theirs)
+    shutil.rmtree(data)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,16 +1,14 @@
-"""ROUGE of thousands of random examples, side by side with rouge_score, and the speed of both on one thread: rouge [EXAMPLES [SEED]]"""
+"""ROUGE of thousands of random examples, side by side with rouge_score, and how fast both are"""
 
-import json
 import os
 import random
-import subprocess
 import sys
-import tempfile
-import time
 
 from rouge_score import rouge_scorer
 
-ROOT = os.environ.get("BOMF_ROOT", ".")
+sys.path.insert(0, os.path.join(os.environ["BOMF_ROOT"], "tests/examples"))
+import score_cases as cases
+
 TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 LETTERS = "aeioubcdfghlmnprsty"
 SUFFIXES = ["", "", "", "s", "ed", "ing", "ly", "ation", "ness", "ies", "er", "ational", "fulness"]
@@ -37,41 +35,33 @@ def examples(count, draw):
     for _ in range(count):
         prediction = text(40)
         references = [like(prediction) if draw.random() < 0.7 else text(40) for _ in range(draw.choice([1, 1, 1, 2, 3, 5, 9]))]
-        yield {"prediction": prediction, "references": references}
+        yield prediction, references
 
 
-def ours(file, stemmer):
-    command = ["cargo", "run", "-q", "--release", "-p", "metric-rouge", "--example", "score_rouge", "--"]
-    command += ["rouge", json.dumps({"stemmer": stemmer}), "1", file]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-def main(count=4000, seed=1):
-    rows = list(examples(count, random.Random(seed)))
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", delete=False) as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
-    pairs = sum(len(row["references"]) for row in rows)
-    failed = False
-    for stemmer in (False, True):
+def main():
+    arguments = cases.arguments(__doc__, 8000)
+    draw = random.Random(arguments.seed)
+    predictions, references = zip(*examples(max(arguments.examples, arguments.pairs), draw))
+    timed = cases.columns(predictions, [row[:1] for row in references])
+    few = cases.columns(predictions[: arguments.examples], references[: arguments.examples])
+    for name, stemmer in (("plain", False), ("stemmed", True)):
         scorer = rouge_scorer.RougeScorer(TYPES, use_stemmer=stemmer)
-        start = time.process_time()
-        theirs = [scorer.score_multi(row["references"], row["prediction"]) for row in rows]
-        seconds = time.process_time() - start
-        found = ours(out.name, stemmer)
-        apart = max(
-            abs(score[kind].fmeasure - value)
-            for kind in TYPES
-            for score, value in zip(theirs, found["per_example"][kind], strict=True)
-        )
-        failed |= apart > 1e-9
-        print(
-            f"{count} examples, {pairs} pairs, 4 types, {'stemmed' if stemmer else 'plain'}, one thread: rouge_score {seconds:.2f} s, "
-            f"ours {found['seconds']:.4f} s (best of 3), {seconds / found['seconds']:.0f} times as fast; furthest apart {apart:.1e}"
-        )
-    os.remove(out.name)
-    if failed:
-        sys.exit("some scores differ by more than 1e-9")
+        case = {"metric": "rouge", "options": {"stemmer": stemmer}}
+        [found] = cases.ours("metric-rouge", [{**case, "columns": few, "threads": 2}])
+        for row, (prediction, texts) in enumerate(zip(*few.values())):
+            wanted = scorer.score_multi(texts, prediction)
+            for kind in TYPES:
+                cases.expect(found["per_example"][kind][row], wanted[kind].fmeasure, f"{kind}, {name}", [prediction, texts])
+        print(f"{arguments.examples:,} examples with 1 to 9 references, {len(TYPES)} types, {name}: equal to {cases.TOLERANCE}")
+
+        def theirs(columns):
+            scores = [scorer.score_multi(texts, prediction) for prediction, texts in zip(*columns.values())]
+            return sum(score["rouge1"].fmeasure for score in scores) / len(scores), None
+
+        if arguments.pairs:
+            case["columns"] = timed
+            cases.speed(f"ROUGE, {len(TYPES)} types, {name}", "metric-rouge", case, "rouge_score", theirs)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -6,7 +6,6 @@ use crate::cholesky::{add_scaled, dot};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
 use crate::parallel::ordered_map;
-use crate::pareto::undominated_of;
 use crate::quasi::Sobol;
 
 /// One objective's model.
@@ -144,7 +143,7 @@ pub fn leading(
         let values: Vec<Vec<f64>> = (0..points.len())
             .map(|b| drawn.iter().map(|values| values[(b, s)]).collect())
             .collect();
-        for b in undominated_of(&values) {
+        for b in pareto::undominated(&values) {
             let above = |(value, surrogate): (&f64, &Surrogate)| *value > surrogate.reference;
             leads[b] = leads[b] || values[b].iter().zip(surrogates).all(above);
         }

@@ -5,18 +5,17 @@
 //! incumbents, cuts what their front leaves undominated into boxes, and asks by how much the candidate, drawn jointly with
 //! them, would raise the hypervolume. Incumbents of known values are the same in all samples.
 //!
-//! A box's side is a difference of two [`fat_positive_part`]s, so that the smoothed volume does not depend on how the region
-//! was cut. BoTorch takes a smooth minimum of one of them and the whole side instead: where any draw improves, both agree
-//! to 1e-3 (`tests/parity.rs`). Far from any improvement both fall only like a power of the distance, so the sums over
-//! boxes and samples are taken before the logarithm.
+//! A box's side is smoothed as BoTorch does it ([`fat_length`]): both agree to 1e-3 (`tests/parity.rs`). Far from any
+//! improvement sides fall only like a power of the distance, so the sums over boxes and samples are taken before the
+//! logarithm.
 //!
-//! [`fat_positive_part`]: crate::log_space::fat_positive_part
+//! [`fat_length`]: crate::log_space::fat_length
 
 use super::{Acquisition, BaseSamples, Incumbents, Surrogate};
 use crate::boxes::{Cell, undominated};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
-use crate::log_space::{TAU_RELU, fat_overlap};
+use crate::log_space::fat_length;
 
 /// Most objectives that boxes are made for.
 pub const MOST_OBJECTIVES: usize = 4;
@@ -26,11 +25,12 @@ pub const MOST_OBJECTIVES: usize = 4;
 /// ```
 /// use nalgebra::DMatrix;
 /// use optimizer_gp::acquisition::{Acquisition, BaseSamples, Incumbents, LogHvi, Surrogate};
-/// use optimizer_gp::gp::{Gp, Hyperparameters, Observations};
+/// use optimizer_gp::gp::{Gp, Hyperparameters};
 /// use optimizer_gp::kernel::{Kernel, KernelKind};
+/// use optimizer_gp::observations::Observations;
 ///
 /// let points = vec![vec![0.1], vec![0.5], vec![0.9]];
-/// let kernel = Kernel { kind: KernelKind::Matern52, length_scales: vec![0.3] };
+/// let kernel = Kernel { kind: KernelKind::Matern52, length_scales: vec![0.3], near: 0.0 };
 /// let hyperparameters = Hyperparameters { kernel, noise: 1e-4, mean: 0.0 };
 /// let surrogates: Vec<Surrogate> = [[0.0, 0.5, 1.0], [1.0, 0.8, -1.0]]
 ///     .into_iter()
@@ -201,20 +201,20 @@ impl<const M: usize> Acquisition for Boxes<M> {
 fn improvement<const M: usize>(cells: &[Cell<M>], y: &[f64; M]) -> (f64, [f64; M]) {
     let (mut total, mut slopes) = (0.0, [0.0; M]);
     for cell in cells {
-        let overlaps: [(f64, f64); M] =
-            std::array::from_fn(|o| fat_overlap(y[o], cell.lower[o], cell.upper[o], TAU_RELU));
-        // Products of all overlaps, and of all but one.
+        let lengths: [(f64, f64); M] =
+            std::array::from_fn(|o| fat_length(y[o], cell.lower[o], cell.upper[o]));
+        // Products of all lengths, and of all but one.
         let mut before = 1.0;
         let mut partial = [1.0; M];
         for o in 0..M {
             partial[o] = before;
-            before *= overlaps[o].0;
+            before *= lengths[o].0;
         }
         total += before;
         let mut after = 1.0;
         for o in (0..M).rev() {
-            slopes[o] += partial[o] * after * overlaps[o].1;
-            after *= overlaps[o].0;
+            slopes[o] += partial[o] * after * lengths[o].1;
+            after *= lengths[o].0;
         }
     }
     (total, slopes)
@@ -225,7 +225,7 @@ mod tests {
     use super::super::leading;
     use super::super::testing::{check_gradient, process};
     use super::*;
-    use crate::pareto::hypervolume;
+    use pareto::hypervolume;
 
     fn points() -> Vec<Vec<f64>> {
         (0..9)

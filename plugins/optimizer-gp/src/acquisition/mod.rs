@@ -52,8 +52,9 @@ impl Acquisition for Product {
 #[cfg(test)]
 mod testing {
     use super::Acquisition;
-    use crate::gp::{Gp, Hyperparameters, Observations};
+    use crate::gp::{Gp, Hyperparameters};
     use crate::kernel::{Kernel, KernelKind};
+    use crate::observations::Observations;
 
     /// A process of two coordinates over some outcomes.
     pub(super) fn process(points: &[Vec<f64>], outcomes: Vec<f64>, noise: f64) -> Gp {
@@ -65,6 +66,7 @@ mod testing {
         let kernel = Kernel {
             kind: KernelKind::Matern52,
             length_scales: vec![0.3, 0.6],
+            near: 0.0,
         };
         let hyperparameters = Hyperparameters {
             kernel,

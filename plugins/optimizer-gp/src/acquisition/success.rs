@@ -36,6 +36,7 @@ impl LogSuccess {
         let kernel = Kernel {
             kind: KernelKind::Matern52,
             length_scales: dimensions.iter().map(|d| BANDWIDTH * d.sqrt()).collect(),
+            near: 0.0,
         };
         let scaled =
             |points: &[Vec<f64>]| points.iter().map(|point| kernel.scaled(point)).collect();

@@ -88,10 +88,11 @@ fn kernels_and_noise_change_what_is_suggested() {
         let found = points(make(&with(option), 1, 1).suggest(&seen, 1).unwrap());
         numbers(&found[0].point)
     };
-    let plain = next(r#""kernel": "matern52""#);
+    let plain = next(r#""kernel": "two_scales""#);
     assert_eq!(plain, next(r#""noise": "learned""#));
     for option in [
         r#""kernel": "rbf""#,
+        r#""kernel": "matern52""#,
         r#""noise": {"deviation": 0.2}"#,
         r#""noise": {"relative_deviation": 0.5}"#,
     ] {

@@ -161,7 +161,7 @@ def batches():
                 )
             else:
                 acquisition = qLogExpectedImprovement(process.model, best, sampler=sampler)
-            # Where no draw improves, too: one objective is smoothed alike everywhere.
+            # Where no draw improves, too.
             candidates = torch.cat([where_draws_improve(acquisition, 3, q), torch.rand(3, q, DIMENSION)])
             record = values_and_gradients(acquisition, candidates)
             records.append(
@@ -196,7 +196,11 @@ def improvements():
                 acquisition = logei.qLogExpectedHypervolumeImprovement(
                     model, reference, partitioning, sampler=sampler, tau_max=1e-3
                 )
-            record = values_and_gradients(acquisition, where_draws_improve(acquisition, 8))
+            candidates = where_draws_improve(acquisition, 8)
+            if m == 2:
+                # Where no draw improves, too: with more objectives the far tail depends on how the region was cut.
+                candidates = torch.cat([candidates, torch.rand(8, 1, DIMENSION)])
+            record = values_and_gradients(acquisition, candidates)
             records.append(
                 {
                     "surrogates": [process.record() for process in each],

@@ -1,0 +1,412 @@
+//! `bomf run` over checkpoints that are there already: evaluated by a model, by a program, by predictions.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+
+use bomf_tests::{Bomf, Output, TinyRun};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Numbers beside the weights: so many that a file has several pages.
+const PADDING: usize = 20_000;
+
+/// Three checkpoints whose fusion is the coefficients themselves: `w` is (1, 0), (0, 1) and (0, 0).
+fn corners() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, weights) in [
+        ("c-2", [1.0_f32, 0.0]),
+        ("c-10", [0.0, 1.0]),
+        ("c-11", [0.0, 0.0]),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let header = json!({
+            "padding": {"dtype": "F32", "shape": [PADDING], "data_offsets": [0, 4 * PADDING]},
+            "w": {"dtype": "F32", "shape": [2], "data_offsets": [4 * PADDING, 4 * PADDING + 8]},
+        });
+        let mut header = header.to_string().into_bytes();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header);
+        file.extend([0; 4 * PADDING]);
+        file.extend(weights.iter().flat_map(|x| x.to_le_bytes()));
+        std::fs::write(path.join("model.safetensors"), file).unwrap();
+        std::fs::write(path.join("config.json"), r#"{"model_type": "corner"}"#).unwrap();
+    }
+    folder
+}
+
+/// Reads the two weights, and prints how near they are to a point that the split moves a little.
+const EVALUATE: &str = r#"#!/bin/sh
+[ -f "$1/config.json" ] || exit 9
+shift_by=0; [ "$2" = test ] && shift_by=0.05
+tail -c 8 "$1/model.safetensors" | od -An -tf4 | awk -v s=$shift_by '{
+  d = ($1 - 0.5 - s)^2 + ($2 - 0.3)^2
+  printf "looking\n{\"results\": {\"near,none\": %.9f}, \"far\": %.9f}\n", 1 - d, d
+}'
+"#;
+
+const BY_COMMAND: &str = "\
+name: corners
+seed: 3
+members: [ c-* ]
+evaluate:
+  use: command
+  run: sh evaluate.sh {model} {split}
+  scores:
+    near: { at: [results, 'near,none'], range: [0, 1] }
+    far: { direction: minimize }
+fuse:
+  iterations: 12
+  methods: [ { use: best_member }, { use: swa }, { use: bomf } ]
+";
+
+fn write(folder: &Path, config: &str, script: &str) {
+    std::fs::write(folder.join("c.yaml"), config).unwrap();
+    std::fs::write(folder.join("evaluate.sh"), script).unwrap();
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let all = [&["run", "c.yaml", "--out", "out"], arguments].concat();
+    Bomf::new(folder, all).output()
+}
+
+fn report(folder: &Path) -> Value {
+    let text = std::fs::read_to_string(folder.join("out/report.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn chosen<'a>(report: &'a Value, method: &str) -> &'a Value {
+    let methods = report["methods"].as_array().unwrap();
+    let found = methods.iter().find(|m| m["name"] == method).unwrap();
+    &found["trials"][found["chosen"].as_u64().unwrap() as usize]
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_program_is_all_it_takes_to_search() {
+    let folder = corners();
+    let here = folder.path();
+    write(here, BY_COMMAND, EVALUATE);
+    let output = run(here, &[]).expect_code(0);
+    output.expect_stdout(&[
+        "3 checkpoints were fused by 3 methods",
+        "## Test results",
+        "| c-10",
+    ]);
+    let report = report(here);
+    // In the order of the numbers in their names, scored as the script says.
+    let members = report["members"].as_array().unwrap();
+    let names: Vec<&str> = members.iter().filter_map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["c-2", "c-10", "c-11"]);
+    assert_eq!(report["scores"][1]["name"], "near");
+    let near = members[0]["evaluation"]["values"][1].as_f64().unwrap();
+    assert!((near - (1.0 - 0.25 - 0.09)).abs() < 1e-6, "{near}");
+    // The search comes nearer than any member and the average.
+    let best = chosen(&report, "bomf")["evaluation"]["values"][1]
+        .as_f64()
+        .unwrap();
+    let average = chosen(&report, "swa")["evaluation"]["values"][1]
+        .as_f64()
+        .unwrap();
+    assert!(best > average && best > 0.985, "{best}, {average}");
+    // Tested on the other split, which moves the point, and without intervals.
+    let test = &report["test"][2];
+    assert!(test["intervals"].is_null() && test["evaluation"]["values"][1].is_number());
+    // What is left can be made again from its record.
+    let fused = here
+        .join("out/fused")
+        .join(report["chosen"].as_str().unwrap());
+    let record = fused.join("fusion.json");
+    let replay = [
+        "fuse",
+        "--replay",
+        record.to_str().unwrap(),
+        "--out",
+        "again",
+    ];
+    Bomf::new(here, replay).output().expect_code(0);
+    assert_eq!(weights(&fused), weights(&here.join("again")));
+    assert!(fused.join("config.json").is_file());
+    let left = std::fs::read_dir(here.join("out")).unwrap().flatten();
+    let left: Vec<String> = left
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(
+        !left.iter().any(|name| name.starts_with("evaluating")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_killed_search_goes_on_to_the_same_end() {
+    let undisturbed = corners();
+    write(undisturbed.path(), BY_COMMAND, EVALUATE);
+    run(undisturbed.path(), &[]).expect_code(0);
+    let expected = report(undisturbed.path());
+    let folder = corners();
+    write(folder.path(), BY_COMMAND, EVALUATE);
+    // The members' times of modification are part of what a run goes on with.
+    let mut resume: &[&str] = &[];
+    let mut killed = 0;
+    for at in [4, 9, 14, 19] {
+        let all = [&["run", "c.yaml", "--out", "out"], resume].concat();
+        let output = Bomf::new(folder.path(), all)
+            .env("BOMF_TEST_CRASH_AT", at.to_string())
+            .output();
+        killed += u32::from(output.code.is_none());
+        resume = &["--resume"];
+    }
+    assert!(killed >= 3, "{killed}");
+    run(folder.path(), resume).expect_code(0);
+    let found = report(folder.path());
+    for part in ["methods", "test", "chosen", "objectives"] {
+        assert_eq!(found[part], expected[part], "{part}");
+    }
+}
+
+#[test]
+fn changed_members_are_noticed() {
+    let folder = corners();
+    let here = folder.path();
+    write(here, BY_COMMAND, EVALUATE);
+    run(here, &[]).expect_code(0);
+    let path = here.join("c-2/model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    run(here, &["--resume"])
+        .expect_code(2)
+        .expect_stderr(&["error[run::changed]", "members"]);
+}
+
+#[test]
+fn a_member_that_is_cut_while_it_is_in_use_is_an_error_and_no_crash() {
+    let folder = corners();
+    let here = folder.path();
+    let cut = "echo x >> calls; [ $(wc -l < calls) -eq 5 ] && truncate -s 300 c-2/model.safetensors\nshift_by=0;";
+    write(here, BY_COMMAND, &EVALUATE.replace("shift_by=0;", cut));
+    let output = run(here, &[]).expect_code(4);
+    output.expect_stderr(&["error[checkpoint::changed]", "another program has cut"]);
+    assert!(!here.join("out/fused").exists());
+}
+
+#[test]
+fn failed_attempts_are_repeated_and_a_failed_trial_is_no_failed_run() {
+    let folder = corners();
+    let here = folder.path();
+    // Every third call fails; every call for a fusion near the average does.
+    let script = EVALUATE.replace(
+        "shift_by=0;",
+        "echo x >> calls; [ $(( $(wc -l < calls) % 3 )) -eq 0 ] && { echo out of luck >&2; exit 5; }\nshift_by=0;",
+    );
+    let script = script.replace(
+        "  printf",
+        "  if ($1 > 0.33 && $1 < 0.34) { print \"no number\"; exit }\n  printf",
+    );
+    write(here, BY_COMMAND, &script);
+    let output = run(here, &[]).expect_code(4);
+    output.expect_stderr(&["method `swa`", "printed no JSON object", "stderr.txt"]);
+    // Without that method the run goes through.
+    let config = BY_COMMAND.replace("{ use: swa }, ", "");
+    std::fs::remove_dir_all(here.join("out")).unwrap();
+    write(here, &config, &script);
+    run(here, &[]).expect_code(0);
+    let log = std::fs::read_to_string(here.join("out/log.txt")).unwrap();
+    assert!(log.contains("once more"), "{log}");
+    let report = report(here);
+    let trials = report["methods"][1]["trials"].as_array().unwrap().iter();
+    assert!(trials.filter(|trial| trial["failed"].is_string()).count() >= 1);
+}
+
+#[test]
+fn predictions_are_scored_by_metrics_with_intervals() {
+    let folder = corners();
+    let here = folder.path();
+    let script = r#"#!/bin/sh
+tail -c 8 "$1/model.safetensors" | od -An -tf4 | awk -v split_name="$2" '{
+  for (i = 0; i < 40; i++) {
+    x = i / 40; y = (x > 0.45) ? "up" : "down"
+    if (split_name == "test" && i % 13 == 0) y = "up"
+    p = (x > $1) ? "up" : "down"
+    printf "{\"prediction\": \"%s\", \"label\": \"%s\"}\n", p, y
+  }
+}' > "$3"
+"#;
+    let config = "\
+name: corners
+members: [ c-2, { path: c-10, name: ten }, c-11 ]
+evaluate: { use: predictions, run: [sh, evaluate.sh, '{model}', '{split}', '{out}'], labels: [down, up] }
+metrics: [ { use: accuracy }, { use: f1 } ]
+fuse:
+  iterations: 8
+  methods: [ { use: best_member }, { use: bomf } ]
+";
+    write(here, config, script);
+    let output = run(here, &[]).expect_code(0);
+    output.expect_stdout(&["| ten", "bootstrap intervals", "accuracy vs best_member"]);
+    let report = report(here);
+    let value = |method| {
+        chosen(&report, method)["evaluation"]["values"][0]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(value("bomf") > value("best_member"), "{report:#}");
+}
+
+#[test]
+fn predictions_may_be_brought_by_hand() {
+    let folder = corners();
+    let here = folder.path();
+    let config = "\
+name: corners
+members: [ c-* ]
+evaluate: { use: predictions }
+metrics: [ { use: accuracy } ]
+fuse: { iterations: 0, methods: [ { use: best_member }, { use: swa } ] }
+";
+    write(here, config, "");
+    let mut resume: &[&str] = &[];
+    let mut brought = 0;
+    loop {
+        let output = run(here, resume);
+        if output.code == Some(0) {
+            break;
+        }
+        let output = output
+            .expect_code(4)
+            .expect_stderr(&["error[evaluate::waiting]"]);
+        let place = output
+            .stderr
+            .lines()
+            .find(|line| line.contains("evaluate::waiting"))
+            .unwrap();
+        let place = place
+            .split("] ")
+            .nth(1)
+            .unwrap()
+            .split(": ")
+            .next()
+            .unwrap();
+        let model = here.join(place).with_file_name("model");
+        assert_eq!(weights(&model).len() % 8, 0);
+        let right = if brought == 1 { "1" } else { "0" };
+        let line = format!(
+            "{{\"prediction\": {right}, \"label\": 1}}\n{{\"prediction\": 0, \"label\": 0}}\n"
+        );
+        std::fs::write(here.join(place), line).unwrap();
+        brought += 1;
+        resume = &["--resume"];
+        assert!(brought < 20);
+    }
+    // Three members, the average, and the choices of both methods on the test split.
+    assert_eq!(brought, 6);
+    let report = report(here);
+    assert_eq!(
+        chosen(&report, "best_member")["coefficients"],
+        json!([0.0, 1.0, 0.0])
+    );
+}
+
+#[test]
+fn a_model_evaluates_members_as_its_own_training_did() {
+    let tiny = TinyRun::new();
+    tiny.run("a").output().expect_code(0);
+    let trained = tiny.results("a").report;
+    tiny.edit(
+        "  train: { path: train.csv, format: csv, fields: { text: sentence, label: label } }\n",
+        "",
+    );
+    let text = std::fs::read_to_string(tiny.path().join("tiny.yaml")).unwrap();
+    let (start, end) = (text.find("tune:").unwrap(), text.find("fuse:").unwrap());
+    let members = "members: [ a/trajectory/step-*/weights.safetensors ]\n";
+    let text = format!("{}{members}{}", &text[..start], &text[end..]);
+    std::fs::write(tiny.path().join("tiny.yaml"), text).unwrap();
+    tiny.bomf(&["validate", "tiny.yaml"])
+        .output()
+        .expect_code(0)
+        .expect_stdout(&["5 members", "40 validation, 40 test", "estimate"]);
+    tiny.run("b")
+        .output()
+        .expect_code(0)
+        .expect_stdout(&["5 checkpoints", "step-"]);
+    let results = tiny.results("b");
+    let found = &results.report;
+    for part in ["objectives", "methods", "test", "chosen"] {
+        assert_eq!(found[part], trained[part], "{part}");
+    }
+    let chosen = found["chosen"].as_str().unwrap();
+    for file in [
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "fusion.json",
+        "README.md",
+    ] {
+        let path = Path::new(chosen).join(file);
+        assert!(
+            results.fused.iter().any(|(name, _)| *name == path),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn sections_that_do_not_go_together_are_refused_all_at_once() {
+    let folder = corners();
+    let here = folder.path();
+    let config = "\
+members: [ nothing-* ]
+model: { task: { kind: regression } }
+metrics: [ { use: accuracy } ]
+tune: {}
+evaluate:
+  use: command
+  run: echo {modle}
+  scores: { near: { range: [1, 0] } }
+fuse: { methods: [ { use: bomf, objectives: [naer] } ] }
+";
+    write(here, config, "");
+    let output = Bomf::new(here, ["validate", "c.yaml"])
+        .output()
+        .expect_code(2);
+    let expected = [
+        "config::unused",
+        "config::unused",
+        "config::unused",
+        "config::placeholder",
+        "config::range",
+        "config::objective",
+    ];
+    assert_eq!(output.codes(), expected, "{}", output.stderr);
+    let config = "members: [ nothing-*, c-2, { path: c-10, name: c-2 } ]\nevaluate: { use: predictions }\nmetrics: [ { use: accuracy } ]\n";
+    write(here, config, "");
+    let output = Bomf::new(here, ["validate", "c.yaml"])
+        .output()
+        .expect_code(2);
+    assert_eq!(
+        output.codes(),
+        ["config::member", "config::name"],
+        "{}",
+        output.stderr
+    );
+    write(
+        here,
+        "evaluate: { use: predictions, run: 'x {model}' }\n",
+        "",
+    );
+    let output = Bomf::new(here, ["validate", "c.yaml"])
+        .output()
+        .expect_code(2);
+    assert_eq!(
+        output.codes(),
+        ["config::missing", "config::missing", "config::placeholder"],
+        "{}",
+        output.stderr
+    );
+}
