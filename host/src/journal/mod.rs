@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bomf_plugin_api::Tensor;
 use fs4::FileExt;
@@ -223,6 +224,17 @@ impl Journal {
     }
 }
 
+/// Takes a lock, with a little patience: a program that this process has just started, for one that has just let go, holds all
+/// locks for the instant until it has become another program.
+fn is_taken(file: &File) -> bool {
+    (0..10).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        FileExt::try_lock(file).is_ok()
+    })
+}
+
 /// Takes the folder for this process.
 fn lock(folder: &Path) -> Result<File, Failure> {
     let path = folder.join(LOCK);
@@ -234,7 +246,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
         .write(true)
         .open(&path)
         .map_err(fault)?;
-    if FileExt::try_lock(&file).is_err() {
+    if !is_taken(&file) {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         return Err(Failure::input(
