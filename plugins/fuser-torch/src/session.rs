@@ -117,9 +117,12 @@ impl FuserSession for Session {
     }
 }
 
+/// Tensors by their number, each with its elements.
+type Tensors = Vec<(usize, usize)>;
+
 /// One slab for each element type and row of coefficients; tensors without elements are in none.
 fn slabs(members: &[Member], shape: &FusionShape, device: Device) -> Result<Vec<Slab>, TchError> {
-    let mut sorted: BTreeMap<(usize, i32), (Kind, Vec<(usize, usize)>)> = BTreeMap::new();
+    let mut sorted: BTreeMap<(usize, i32), (Kind, Tensors)> = BTreeMap::new();
     for (tensor, spec) in shape.specs().iter().enumerate() {
         let elements = spec.elements().unwrap_or(0);
         if elements == 0 {
