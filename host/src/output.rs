@@ -70,6 +70,10 @@ fn fuse(
     report: &Report,
     out: &Path,
 ) -> Result<(), Failure> {
+    // It appears whole or not at all: what a killed run has finished is there.
+    if out.exists() {
+        return Ok(());
+    }
     let coefficients = &method.chosen().coefficients;
     // A model in this process computes in f32: what was evaluated is what is written, with the model's own files where the
     // members have none.
@@ -86,13 +90,6 @@ fn fuse(
         model.path = std::path::absolute(&model.path)
             .map_err(|error| Failure::io("output::member", &model.path, &error))?;
         model.files.clone_from(&member.files);
-    }
-    // What a killed run finished a moment ago is made again: it has no other bytes.
-    match std::fs::remove_dir_all(out) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::io("output::folder", out, &error));
-        }
-        _ => {}
     }
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent)

@@ -33,9 +33,13 @@ pub fn fuse(
         None => request::record(arguments)?,
     };
     // 2. Whether the models go together.
-    let models = open(&record)?;
+    let models = open(record.models().map(|model| &*model.path))?;
     settle_adapters(&mut record, &models)?;
-    let (differences, table) = compare(&record, &models)?;
+    let names = record
+        .models()
+        .map(|model| model.path.display().to_string());
+    let names: Vec<String> = names.collect();
+    let (differences, table) = compare(&models, record.lora, &names, "--member")?;
     let plan = Plan::new(&models, &record.recipe()).map_err(Failure::from)?;
     say_what_is_dequantised(&models, progress);
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.check) else {
@@ -69,10 +73,12 @@ pub fn fuse(
     })
 }
 
-/// Opens the members, and behind them the base.
-fn open(record: &Record) -> Result<Vec<Checkpoint>, Failures> {
-    let opened = record.models().map(|model| Checkpoint::open(&model.path));
-    let (models, faults): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
+/// Opens models.
+///
+/// # Errors
+/// All that cannot be opened.
+pub fn open<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Vec<Checkpoint>, Failures> {
+    let (models, faults): (Vec<_>, Vec<_>) = paths.map(Checkpoint::open).partition(Result::is_ok);
     let faults = faults.into_iter().filter_map(Result::err);
     let faults: Vec<Failure> = faults.map(Failure::from).collect();
     match faults.is_empty() {
@@ -81,13 +87,18 @@ fn open(record: &Record) -> Result<Vec<Checkpoint>, Failures> {
     }
 }
 
-/// Where the models differ, also as a table; some differences are errors.
-fn compare(record: &Record, models: &[Checkpoint]) -> Result<(Vec<Difference>, String), Failure> {
-    let differences = compare::differences(models, record.lora)?;
-    let paths = record
-        .models()
-        .map(|model| model.path.display().to_string());
-    let table = compare::table(&differences, &paths.collect::<Vec<_>>());
+/// Where models differ, also as a table with their names.
+///
+/// # Errors
+/// When they do not go together; shows the table.
+pub fn compare(
+    models: &[Checkpoint],
+    lora: Option<Lora>,
+    names: &[String],
+    place: &str,
+) -> Result<(Vec<Difference>, String), Failure> {
+    let differences = compare::differences(models, lora)?;
+    let table = compare::table(&differences, names);
     let is_error = |difference: &Difference| difference.severity == Severity::Error;
     if !differences.iter().any(is_error) {
         return Ok((differences, table));
@@ -95,7 +106,7 @@ fn compare(record: &Record, models: &[Checkpoint]) -> Result<(Vec<Difference>, S
     let what = "found models that do not go together";
     Err(Failure {
         excerpt: Some(table),
-        ..Failure::input("fuse::members", "--member", what)
+        ..Failure::input("fuse::members", place, what)
     })
 }
 

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::TensorSpec;
-use fusion::compare::{self, Severity};
 use fusion::digest::Digester;
 use fusion::lora::Lora;
 use fusion::plan::Plan;
@@ -212,26 +211,9 @@ fn own_name(path: &Path) -> String {
 /// # Errors
 /// All that cannot be opened; members that do not go together, with a table of the differences.
 pub fn open(plans: &[MemberPlan]) -> Result<Vec<Checkpoint>, Failures> {
-    let opened = plans.iter().map(|plan| Checkpoint::open(&plan.path));
-    let (members, faults): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
-    if !faults.is_empty() {
-        let faults = faults.into_iter().filter_map(Result::err);
-        return Err(Failures(faults.map(Failure::from).collect()));
-    }
-    let members: Vec<Checkpoint> = members.into_iter().filter_map(Result::ok).collect();
-    let differences = compare::differences(&members, lora(&members)).map_err(Failure::from)?;
-    let is_error = |d: &compare::Difference| d.severity == Severity::Error;
+    let members = fuse::open(plans.iter().map(|plan| &*plan.path))?;
     let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-    let table = compare::table(&differences, &names);
-    if differences.iter().any(is_error) {
-        let mut failure = Failure::input(
-            "fuse::members",
-            "members",
-            "found members that do not go together",
-        );
-        failure.excerpt = Some(table);
-        return Err(failure.into());
-    }
+    let (_, table) = fuse::compare(&members, lora(&members), &names, "members")?;
     table.lines().for_each(|line| tracing::info!("{line}"));
     Ok(members)
 }
@@ -239,7 +221,7 @@ pub fn open(plans: &[MemberPlan]) -> Result<Vec<Checkpoint>, Failures> {
 /// The members' weights in the order of `specs`, for a fuser: mapped where they lie in the files as they are.
 ///
 /// # Errors
-/// When a member has not got exactly the tensors of the model.
+/// When a member has not got the tensors of the model.
 pub fn weights(
     plans: &[MemberPlan],
     checkpoints: &[Checkpoint],

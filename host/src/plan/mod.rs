@@ -1,21 +1,23 @@
 //! A configuration and the plugins, resolved into what will be done: names exist, options fit, data is read.
 
+mod names;
+mod scores;
+
 use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::{Constraint, Context, Domain, Kind, Parameter, Scale, Task};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+pub use names::Names;
 
 use crate::assets;
 use crate::config::document::{Document, child, item};
-use crate::config::schema::{self, nearest};
 use crate::config::{
-    AxisConfig, ChooseConfig, ChooseRule, Config, DataConfig, EvaluateConfig, Format, Loaded,
-    MethodConfig, MetricConfig, ModelConfig, ScaleConfig, ScoreConfig, TaskConfig, TuneConfig,
-    UseConfig, WindowConfig,
+    AxisConfig, Config, DataConfig, EvaluateConfig, Format, Loaded, MethodConfig, ModelConfig,
+    ScaleConfig, ScoreConfig, TaskConfig, TuneConfig, UseConfig, WindowConfig,
 };
 use crate::data::{self, ResolvedFile, Splits};
 use crate::diagnostics::{Failure, Failures};
-use crate::fuser::AUTO;
 use crate::metrics::{self, Groups, Metrics};
 use crate::registry::Registry;
 use crate::stages::choice::Choice;
@@ -146,9 +148,9 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
         registry,
         &context,
     )?;
-    let objectives = objectives(&config, &document, metrics.scores())?;
-    let constraints = constraints(&config, &document, metrics.scores())?;
-    let choice = choice(&config, &document, metrics.scores())?;
+    let objectives = scores::objectives(&config, &document, metrics.scores())?;
+    let constraints = scores::constraints(&config, &document, metrics.scores())?;
+    let choice = scores::choice(&config, &document, metrics.scores())?;
     let folder = document.path().parent().unwrap_or(Path::new("")).to_owned();
     let members = members::resolve(
         config.members.as_deref().unwrap_or_default(),
@@ -277,102 +279,6 @@ fn command_score((name, score): (&String, &ScoreConfig)) -> Score {
     }
 }
 
-/// Gathers what is wrong with the names of plugins and with their options.
-pub struct Names<'a> {
-    /// The plugins.
-    pub registry: &'a Registry,
-    /// Where the names stand.
-    pub document: &'a Document,
-    /// What is wrong.
-    pub problems: Vec<Failure>,
-}
-
-impl Names<'_> {
-    fn check(&mut self, config: &Config) {
-        if let Some(model) = &config.model {
-            self.plugin(Kind::Model, &model.plugin, &model.options, "model");
-        }
-        self.metrics(&config.metrics, "metrics");
-        if let Some(tune) = &config.tune {
-            self.plugin(
-                Kind::Optimizer,
-                &tune.optimizer.plugin,
-                &tune.optimizer.options,
-                "tune.optimizer",
-            );
-        }
-        self.fuser(&config.fuse.fuser);
-        for (index, method) in config.fuse.methods.iter().enumerate() {
-            let at = item("fuse.methods", index);
-            self.plugin(Kind::Optimizer, &method.plugin, &method.options, &at);
-        }
-    }
-
-    /// Looks at the fuser, which may be left open.
-    fn fuser(&mut self, fuser: &UseConfig) {
-        let at = "fuse.fuser";
-        if fuser.plugin != AUTO {
-            return self.plugin(Kind::Fuser, &fuser.plugin, &fuser.options, at);
-        }
-        for option in fuser.options.keys() {
-            let problem = self.document.problem(
-                &child(at, option),
-                "config::unknown_key",
-                format!("found the option `{option}` of `use: {AUTO}`, which takes none"),
-            );
-            self.problems
-                .push(problem.hint("name the fuser whose option it is"));
-        }
-    }
-
-    /// Looks at the metrics of the list at a path.
-    pub fn metrics(&mut self, metrics: &[MetricConfig], at: &str) {
-        for (index, metric) in metrics.iter().enumerate() {
-            if let Some(metric) = metric.as_use() {
-                self.plugin(
-                    Kind::Metric,
-                    &metric.plugin,
-                    &metric.options,
-                    &item(at, index),
-                );
-            }
-        }
-    }
-
-    /// Looks at one plugin and its options.
-    pub fn plugin(&mut self, kind: Kind, name: &str, options: &Map<String, Value>, at: &str) {
-        let Some((_, descriptor)) = self.registry.find(kind, name) else {
-            let at = child(at, "use");
-            let failure = self.document.problem(
-                &at,
-                "config::unknown_plugin",
-                format!("found no {kind} named `{name}`"),
-            );
-            let known = self
-                .registry
-                .components(kind)
-                .map(|(_, descriptor)| descriptor.name.as_str());
-            let hint = match nearest(name, known) {
-                Some(near) => {
-                    format!("did you mean `{near}`? `bomf plugins list` shows what is there")
-                }
-                None => "`bomf plugins list` shows what is there, and what is wrong with the rest"
-                    .to_owned(),
-            };
-            self.problems.push(failure.hint(hint));
-            return;
-        };
-        let options = Value::Object(options.clone());
-        schema::check(
-            &descriptor.options,
-            &options,
-            at,
-            self.document,
-            &mut self.problems,
-        );
-    }
-}
-
 /// What everything that a plugin makes is given.
 pub fn context(threads: usize, seed: u64) -> Context {
     let context = Context::new(threads, seed);
@@ -404,107 +310,6 @@ fn check_groups(metrics: &Metrics, splits: &Splits, document: &Document) -> Resu
         true => Ok(()),
         false => Err(Failures(problems)),
     }
-}
-
-/// Positions of each method's objectives among the scores.
-fn objectives(
-    config: &Config,
-    document: &Document,
-    scores: &[Score],
-) -> Result<Vec<Vec<usize>>, Failures> {
-    let mut problems = Vec::new();
-    let methods = config
-        .fuse
-        .methods
-        .iter()
-        .enumerate()
-        .map(|(index, method)| match &method.objectives {
-            None => (0..scores.len()).collect(),
-            Some(names) => {
-                let at = child(&item("fuse.methods", index), "objectives");
-                let found = names.iter().enumerate().filter_map(|(i, name)| {
-                    position(scores, name)
-                        .map_err(|what| {
-                            problems.push(document.problem(
-                                &item(&at, i),
-                                "config::objective",
-                                what,
-                            ));
-                        })
-                        .ok()
-                });
-                found.collect()
-            }
-        });
-    let methods = methods.collect();
-    if problems.is_empty() {
-        Ok(methods)
-    } else {
-        Err(Failures(problems))
-    }
-}
-
-fn position(scores: &[Score], name: &str) -> Result<usize, String> {
-    scores
-        .iter()
-        .position(|score| score.name == name)
-        .ok_or_else(|| {
-            let names: Vec<&str> = scores.iter().map(|score| score.name.as_str()).collect();
-            format!(
-                "found no score named `{name}` among `{}`",
-                names.join("`, `")
-            )
-        })
-}
-
-/// The constraints, each with the position of its score.
-fn constraints(
-    config: &Config,
-    document: &Document,
-    scores: &[Score],
-) -> Result<Vec<(usize, Constraint)>, Failures> {
-    let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for (index, constraint) in config.fuse.constraints.iter().enumerate() {
-        match position(scores, &constraint.name) {
-            Ok(position) => found.push((position, constraint.constraint())),
-            Err(what) => {
-                let at = child(&item("fuse.constraints", index), "name");
-                problems.push(document.problem(&at, "config::objective", what));
-            }
-        }
-    }
-    match problems.is_empty() {
-        true => Ok(found),
-        false => Err(Failures(problems)),
-    }
-}
-
-fn choice(config: &Config, document: &Document, scores: &[Score]) -> Result<Choice, Failures> {
-    let fault =
-        |what: String| Failures::from(document.problem("fuse.choose", "config::objective", what));
-    Ok(match &config.fuse.choose {
-        ChooseConfig::Rule(ChooseRule::BestMetricSum) => {
-            let alone = scores.iter().all(Score::is_loss);
-            let counts = |score: &Score| f64::from(u8::from(alone || !score.is_loss()));
-            Choice::Weights(scores.iter().map(counts).collect())
-        }
-        ChooseConfig::Rule(ChooseRule::Knee) => Choice::Knee,
-        ChooseConfig::Best(choose) => {
-            let mut within = vec![None; scores.len()];
-            for (name, tolerance) in &choose.within {
-                within[position(scores, name).map_err(fault)?] = Some(tolerance.0);
-            }
-            let objective = position(scores, &choose.best).map_err(fault)?;
-            Choice::Best { objective, within }
-        }
-        ChooseConfig::Weights(choose) => {
-            let mut weights = vec![0.0; scores.len()];
-            for (name, weight) in &choose.weights {
-                weights[position(scores, name).map_err(fault)?] = *weight;
-            }
-            Choice::Weights(weights)
-        }
-    })
 }
 
 fn data_file(path: &str, base: &Path, say: &dyn Fn(&str)) -> Result<ResolvedFile, Failure> {
