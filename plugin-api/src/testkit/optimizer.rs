@@ -37,6 +37,17 @@ pub fn conformance(make: &dyn Fn() -> Box<dyn Optimizer>, study: &Study) {
     a_trial_that_is_no_part_of_the_study_is_refused(make, study);
 }
 
+/// All numbers of a point, one after the other; of a choice its index.
+pub fn numbers(point: &[Coordinate]) -> Vec<f64> {
+    let numbers = point.iter().flat_map(|coordinate| match coordinate {
+        Coordinate::Float(x) => vec![*x],
+        Coordinate::Integer(i) => vec![*i as f64],
+        Coordinate::Choice(index) => vec![*index as f64],
+        Coordinate::Simplex(coefficients) => coefficients.clone(),
+    });
+    numbers.collect()
+}
+
 /// Coefficients of so many members, for two objectives with their scales: the study of a fusion.
 pub fn coefficients(members: usize) -> Study {
     let space = vec![parameter(

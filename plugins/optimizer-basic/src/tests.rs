@@ -1,7 +1,8 @@
 //! What every optimizer of this library promises, and the walk of each over a small study.
 
+use bomf_plugin_api::testkit::optimizer::numbers;
 use bomf_plugin_api::{
-    Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter, Scale, Study,
+    Context, Direction, Domain, Objective, Optimizer, Outcome, Parameter, Scale, Study,
     Suggestions, check_point,
 };
 
@@ -78,7 +79,7 @@ fn walk(
         assert_eq!(points.len(), 1);
         for suggestion in points {
             check_point(&study.space, &suggestion.point).unwrap();
-            let coefficients = flat(&suggestion.point);
+            let coefficients = numbers(&suggestion.point);
             let id = study.suggest(suggestion) as usize;
             study.trials[id].outcome = match values(&coefficients) {
                 Some(values) => Outcome::finished(values),
@@ -90,20 +91,7 @@ fn walk(
     study
         .trials
         .iter()
-        .map(|trial| flat(&trial.suggestion.point))
-        .collect()
-}
-
-fn flat(point: &[Coordinate]) -> Vec<f64> {
-    point
-        .iter()
-        .flat_map(|coordinate| match coordinate {
-            Coordinate::Float(x) => vec![*x],
-            Coordinate::Integer(i) => vec![*i as f64],
-            Coordinate::Choice(i) => vec![*i as f64],
-            Coordinate::Simplex(shares) => shares.clone(),
-            _ => panic!("a coordinate this test does not know"),
-        })
+        .map(|trial| numbers(&trial.suggestion.point))
         .collect()
 }
 
@@ -165,7 +153,7 @@ fn several_at_once_are_the_same_as_one_by_one() {
             Some(vec![0.0; 2])
         });
         assert_eq!(
-            batch.iter().map(|s| flat(&s.point)).collect::<Vec<_>>(),
+            batch.iter().map(|s| numbers(&s.point)).collect::<Vec<_>>(),
             singly,
             "{name}"
         );

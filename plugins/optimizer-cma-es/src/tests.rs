@@ -1,8 +1,9 @@
 //! The optimizer as a whole.
 
+use bomf_plugin_api::testkit::optimizer::numbers;
 use bomf_plugin_api::{
     Constraint, Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter,
-    Point, Scale, Study, Suggestion, Suggestions, check_point, testkit,
+    Scale, Study, Suggestion, Suggestions, check_point, testkit,
 };
 
 fn make(options: &str, seed: u64) -> Box<dyn Optimizer> {
@@ -34,19 +35,6 @@ fn study(space: Vec<Domain>, objectives: usize) -> Study {
         space.collect(),
         names[..objectives].iter().map(objective).collect(),
     )
-}
-
-fn numbers(point: &Point) -> Vec<f64> {
-    point
-        .iter()
-        .flat_map(|coordinate| match coordinate {
-            Coordinate::Float(x) => vec![*x],
-            Coordinate::Integer(i) => vec![*i as f64],
-            Coordinate::Choice(i) => vec![*i as f64],
-            Coordinate::Simplex(shares) => shares.clone(),
-            other => panic!("found {other:?}"),
-        })
-        .collect()
 }
 
 /// Asks for all it has to give and tells, until there are `trials`.

@@ -1,8 +1,9 @@
 //! The optimizer as a whole.
 
+use bomf_plugin_api::testkit::optimizer::numbers;
 use bomf_plugin_api::{
-    Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter, Point, Scale,
-    Study, Suggestion, Suggestions, check_point,
+    Context, Coordinate, Direction, Domain, Objective, Optimizer, Outcome, Parameter, Scale, Study,
+    Suggestion, Suggestions, check_point,
 };
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -73,19 +74,6 @@ fn mixed(objectives: usize) -> Study {
         ],
         objectives,
     )
-}
-
-fn numbers(point: &Point) -> Vec<f64> {
-    point
-        .iter()
-        .flat_map(|coordinate| match coordinate {
-            Coordinate::Float(x) => vec![*x],
-            Coordinate::Integer(i) => vec![*i as f64],
-            Coordinate::Choice(i) => vec![*i as f64],
-            Coordinate::Simplex(shares) => shares.clone(),
-            _ => panic!("a coordinate this test does not know"),
-        })
-        .collect()
 }
 
 fn points(suggestions: Suggestions) -> Vec<Suggestion> {
