@@ -4,7 +4,7 @@ use crate::cholesky::{Cholesky, dot, inverse_upper};
 use crate::error::Result;
 use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve};
 use crate::kernel::{Kernel, KernelKind, squared_distance};
-use crate::lbfgs::{Limits, minimise};
+use crate::lbfgs::{Limits, Minimum, minimise};
 use crate::log_space::LN_SQRT_2PI;
 use crate::observations::Observations;
 
@@ -63,12 +63,12 @@ impl Prior {
 
 /// The negative logarithm of posterior density over hyperparameters, as a function of `theta = [ln length scales,
 /// ln(noise - floor)]`, and the logarithm of the near part's odds if the kernel has one; the constant mean is at its best value for each `theta`.
-struct Objective<'a> {
+pub(crate) struct Fitting<'a> {
     data: &'a Observations,
     prior: &'a Prior,
 }
 
-/// A point of [`Objective`], with what went into it.
+/// A point of [`Fitting`], with what went into it.
 struct Evaluation {
     /// Logarithm of the marginal likelihood.
     log_likelihood: f64,
@@ -78,7 +78,81 @@ struct Evaluation {
     gradient: Vec<f64>,
 }
 
-impl Objective<'_> {
+impl<'a> Fitting<'a> {
+    /// # Errors
+    /// If the observations are malformed.
+    pub(crate) fn new(data: &'a Observations, prior: &'a Prior) -> Result<Self> {
+        data.check(prior.length_scale_mean.len())?;
+        Ok(Self { data, prior })
+    }
+
+    /// Where walks begin, those first that may be the longest: at the prior's start, and at `warm` (those of an earlier fit)
+    /// or, without it, at shorter length scales with little noise and at longer ones with more.
+    pub(crate) fn starts(&self, warm: Option<&Hyperparameters>) -> Vec<Vec<f64>> {
+        let prior = self.prior;
+        let d = prior.length_scale_mean.len();
+        let start = prior.start();
+        let mut starts = vec![start.clone()];
+        let is_alike = |warm: &&Hyperparameters| {
+            warm.kernel.kind == prior.kernel && warm.kernel.length_scales.len() == d
+        };
+        match warm.filter(is_alike) {
+            Some(warm) => {
+                let mut theta: Vec<f64> =
+                    warm.kernel.length_scales.iter().map(|l| l.ln()).collect();
+                // A noise at the floor has no logarithm above it: start a little higher.
+                theta.push(
+                    (warm.noise - prior.noise_floor)
+                        .max(1e-3 * prior.noise_floor)
+                        .ln(),
+                );
+                if prior.kernel == KernelKind::TwoScales {
+                    let near = warm.kernel.near.clamp(1e-9, 1.0 - 1e-9);
+                    theta.push((near / (1.0 - near)).ln());
+                }
+                starts.push(theta);
+            }
+            None => {
+                for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
+                    let mut theta = start.clone();
+                    theta[..d]
+                        .iter_mut()
+                        .for_each(|entry| *entry += length_scale);
+                    theta[d] += noise;
+                    starts.push(theta);
+                }
+            }
+        }
+        starts
+    }
+
+    /// Walks uphill from a start.
+    pub(crate) fn walk(&self, start: Vec<f64>) -> Minimum {
+        const LIMITS: Limits = Limits {
+            iterations: 60,
+            gradient: 1e-3,
+            gain: 1e-6,
+            step: 2.0,
+        };
+        minimise(start, LIMITS, |theta, gradient| self.cost(theta, gradient))
+    }
+
+    /// The best end of the walks, the last of equals.
+    ///
+    /// # Errors
+    /// If the covariance has no factor at any of them.
+    pub(crate) fn best(&self, ends: impl IntoIterator<Item = Minimum>) -> Result<Fit> {
+        let best = ends
+            .into_iter()
+            .reduce(|best, next| if next.value <= best.value { next } else { best })
+            .expect("there is a start");
+        let likelihood = self.likelihood(&best.point)?;
+        Ok(Fit {
+            hyperparameters: self.hyperparameters(&best.point, likelihood.mean),
+            log_likelihood: likelihood.log_likelihood,
+        })
+    }
+
     fn hyperparameters(&self, theta: &[f64], mean: f64) -> Hyperparameters {
         let (length_scales, rest) = theta.split_at(self.prior.length_scale_mean.len());
         Hyperparameters {
@@ -240,68 +314,14 @@ pub struct Fit {
     pub log_likelihood: f64,
 }
 
-/// The hyperparameters of highest posterior density, from several starts: the prior's, and `warm` (those of an
-/// earlier fit) or, without it, shorter length scales with little noise and longer ones with more.
+/// The hyperparameters of highest posterior density, from several starts, one of them `warm` (those of an earlier fit).
 ///
 /// # Errors
 /// If the observations are malformed, or their covariance has no factor at any start.
 pub fn fit(data: &Observations, prior: &Prior, warm: Option<&Hyperparameters>) -> Result<Fit> {
-    let d = prior.length_scale_mean.len();
-    data.check(d)?;
-    let objective = Objective { data, prior };
-    // 1. Starts.
-    let start = prior.start();
-    let mut starts = vec![start.clone()];
-    let is_alike = |warm: &&Hyperparameters| {
-        warm.kernel.kind == prior.kernel && warm.kernel.length_scales.len() == d
-    };
-    match warm.filter(is_alike) {
-        Some(warm) => {
-            let mut theta: Vec<f64> = warm.kernel.length_scales.iter().map(|l| l.ln()).collect();
-            // A noise at the floor has no logarithm above it: start a little higher.
-            theta.push(
-                (warm.noise - prior.noise_floor)
-                    .max(1e-3 * prior.noise_floor)
-                    .ln(),
-            );
-            if prior.kernel == KernelKind::TwoScales {
-                let near = warm.kernel.near.clamp(1e-9, 1.0 - 1e-9);
-                theta.push((near / (1.0 - near)).ln());
-            }
-            starts.insert(0, theta);
-        }
-        None => {
-            for (length_scale, noise) in [(-1.0, -3.0), (1.5, 2.0)] {
-                let mut theta = start.clone();
-                theta[..d]
-                    .iter_mut()
-                    .for_each(|entry| *entry += length_scale);
-                theta[d] += noise;
-                starts.push(theta);
-            }
-        }
-    }
-    // 2. The best of the walks; the first of equals.
-    let limits = Limits {
-        iterations: 60,
-        gradient: 1e-3,
-        gain: 1e-6,
-        step: 2.0,
-    };
-    let best = starts
-        .into_iter()
-        .map(|start| {
-            minimise(start, limits, |theta, gradient| {
-                objective.cost(theta, gradient)
-            })
-        })
-        .reduce(|best, next| if next.value < best.value { next } else { best })
-        .expect("there is a start");
-    let likelihood = objective.likelihood(&best.point)?;
-    Ok(Fit {
-        hyperparameters: objective.hyperparameters(&best.point, likelihood.mean),
-        log_likelihood: likelihood.log_likelihood,
-    })
+    let fitting = Fitting::new(data, prior)?;
+    let starts = fitting.starts(warm).into_iter();
+    fitting.best(starts.map(|start| fitting.walk(start)))
 }
 
 #[cfg(test)]
@@ -353,7 +373,7 @@ mod tests {
             ),
         ] {
             let prior = Prior::scaled_by(kernel, &[3.0; 3], 1e-6);
-            let objective = Objective {
+            let objective = Fitting {
                 data: &data,
                 prior: &prior,
             };
@@ -388,7 +408,7 @@ mod tests {
     fn likelihood_is_the_normal_density_of_the_outcomes() {
         let data = wavy(6, |_| None);
         let prior = Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6);
-        let objective = Objective {
+        let objective = Fitting {
             data: &data,
             prior: &prior,
         };

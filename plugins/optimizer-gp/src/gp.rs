@@ -113,47 +113,26 @@ impl Gp {
         })
     }
 
-    /// This process given also the noiseless function at more points `[b, d]`, whose values stay open: draws of them are
-    /// `mean + factor z`, and given those a point's mean rises by `whitened[n..]·z`.
-    ///
-    /// The whitening is `J = [ L⁻¹, 0; -L_b⁻¹ Qᵀ L⁻¹, L_b⁻¹ ]` with `Q = L⁻¹ K(observed, points)`.
+    /// The noiseless function at some points `[b, d]` together.
     ///
     /// # Errors
-    /// If the posterior covariance of the points is indefinite beyond the largest jitter.
-    pub fn extended(&self, points: &[Vec<f64>]) -> Result<Extended> {
-        let (n, b) = (self.scaled.len(), points.len());
-        // 1. Posterior of the points together.
+    /// If their posterior covariance is indefinite beyond the largest jitter.
+    pub fn joint(&self, points: &[Vec<f64>]) -> Result<Joint<'_>> {
         let ats: Vec<At> = points.iter().map(|point| self.at(point)).collect();
-        let mut posterior = DMatrix::zeros(b, b);
+        let b = ats.len();
+        let mut covariance = DMatrix::zeros(b, b);
         for j in 0..b {
             for i in 0..=j {
-                posterior[(i, j)] = self.covariance_between(&ats[i], &ats[j]);
+                covariance[(i, j)] = self.covariance_between(&ats[i], &ats[j]);
             }
             // Rounding of the difference is of the prior variance's size, not of the posterior's.
-            posterior[(j, j)] = posterior[(j, j)].max(0.0) + 1e-10;
+            covariance[(j, j)] = covariance[(j, j)].max(0.0) + 1e-10;
         }
-        let factor = Cholesky::factor(&posterior)?;
-        // 2. Whitening of all.
-        let own = factor.inverse_lower_transposed();
-        let mut whitening = DMatrix::zeros(n + b, n + b);
-        whitening
-            .view_mut((0, 0), (n, n))
-            .copy_from(&self.inverse_lower_transposed);
-        whitening.view_mut((n, n), (b, b)).copy_from(&own);
-        let mut whitened = DMatrix::zeros(n, b);
-        for (j, at) in ats.iter().enumerate() {
-            whitened.column_mut(j).copy_from_slice(&at.whitened);
-        }
-        let coupling = -(&self.inverse_lower_transposed * whitened * own);
-        whitening.view_mut((0, n), (n, b)).copy_from(&coupling);
-
-        let mean = ats.iter().map(|at| at.mean).collect();
-        let mut gp = self.clone();
-        gp.scaled.extend(ats.into_iter().map(|at| at.cross.scaled));
-        // Values that stay open pull the mean nowhere.
-        gp.weights.resize(n + b, 0.0);
-        gp.inverse_lower_transposed = whitening;
-        Ok(Extended { gp, mean, factor })
+        Ok(Joint {
+            gp: self,
+            factor: Cholesky::factor(&covariance)?,
+            ats,
+        })
     }
 
     /// Posterior covariance of two points.
@@ -226,6 +205,13 @@ impl Gp {
             .pull_back(&at.cross, &self.scaled, &by_covariances, gradient);
     }
 
+    /// Posterior mean at a point, in standard units.
+    #[must_use]
+    pub fn mean(&self, point: &[f64]) -> f64 {
+        let cross = self.kernel.cross(self.kernel.scaled(point), &self.scaled);
+        self.mean + dot(&self.weights, &cross.covariances)
+    }
+
     /// Posterior mean and variance at a point, in standard units.
     #[must_use]
     pub fn predict(&self, point: &[f64]) -> (f64, f64) {
@@ -235,30 +221,57 @@ impl Gp {
     }
 }
 
-/// A process given also the function at some points, whose values are yet to be drawn.
-pub struct Extended {
-    /// The process; its last b whitened covariances belong to the points.
-    pub gp: Gp,
-    /// `[b]`: the posterior mean at the points.
-    mean: Vec<f64>,
+/// The posterior of the noiseless function at b points together.
+pub struct Joint<'a> {
+    gp: &'a Gp,
+    ats: Vec<At>,
     /// Of their posterior covariance.
     factor: Cholesky,
 }
 
-impl Extended {
-    /// Draws at the points `[b, samples]` from standard normals of that shape.
+impl Joint<'_> {
+    /// Draws `[b, samples]`, `mean + factor z`, from standard normals z of that shape.
     #[must_use]
     pub fn draw(&self, base: &DMatrix<f64>) -> DMatrix<f64> {
-        let b = self.mean.len();
+        let b = self.ats.len();
         let mut values = DMatrix::zeros(b, base.ncols());
         for s in 0..base.ncols() {
             let z = &base.as_slice()[s * b..(s + 1) * b];
             let spread = self.factor.lower_times(z);
-            for (row, (spread, mean)) in spread.into_iter().zip(&self.mean).enumerate() {
-                values[(row, s)] = mean + spread;
+            for (row, (spread, at)) in spread.into_iter().zip(&self.ats).enumerate() {
+                values[(row, s)] = at.mean + spread;
             }
         }
         values
+    }
+
+    /// The process given also the function at these points, whose values stay open: where they are drawn from z, a point's
+    /// mean rises by `whitened[n..]·z`.
+    ///
+    /// The whitening is `J = [ L⁻¹, 0; -L_b⁻¹ Qᵀ L⁻¹, L_b⁻¹ ]` with `Q = L⁻¹ K(observed, points)`.
+    #[must_use]
+    pub fn given(self) -> Gp {
+        let (n, b) = (self.gp.scaled.len(), self.ats.len());
+        let own = self.factor.inverse_lower_transposed();
+        let mut whitening = DMatrix::zeros(n + b, n + b);
+        whitening
+            .view_mut((0, 0), (n, n))
+            .copy_from(&self.gp.inverse_lower_transposed);
+        whitening.view_mut((n, n), (b, b)).copy_from(&own);
+        let mut whitened = DMatrix::zeros(n, b);
+        for (j, at) in self.ats.iter().enumerate() {
+            whitened.column_mut(j).copy_from_slice(&at.whitened);
+        }
+        let coupling = -(&self.gp.inverse_lower_transposed * whitened * own);
+        whitening.view_mut((0, n), (n, b)).copy_from(&coupling);
+
+        let mut gp = self.gp.clone();
+        gp.scaled
+            .extend(self.ats.into_iter().map(|at| at.cross.scaled));
+        // Values that stay open pull the mean nowhere.
+        gp.weights.resize(n + b, 0.0);
+        gp.inverse_lower_transposed = whitening;
+        gp
     }
 }
 
@@ -417,19 +430,21 @@ mod tests {
         let (hyper, mut data) = data();
         let gp = Gp::condition(&hyper, &data).unwrap();
         let more = [vec![0.31, 0.77], vec![0.6, 0.05]];
-        let extended = gp.extended(&more).unwrap();
+        let joint = gp.joint(&more).unwrap();
         let base = DMatrix::from_row_slice(2, 1, &[0.8, -1.3]);
-        let drawn = extended.draw(&base);
+        let drawn = joint.draw(&base);
         for (point, value) in more.iter().zip(drawn.iter()) {
             data.points.push(point.clone());
             data.outcomes.push(*value);
             data.noise.push(Some(0.0));
         }
         let exact = Gp::condition(&hyper, &data).unwrap();
+        let given = joint.given();
         for x in [[0.1, 0.2], [0.33, 0.7], [0.9, 0.9]] {
-            let at = extended.gp.at(&x);
+            let at = given.at(&x);
             let mean = at.mean + dot(&at.whitened[12..], base.as_slice());
             let (expected, variance) = exact.predict(&x);
+            assert!((exact.mean(&x) - expected).abs() < 1e-12);
             assert!((mean - expected).abs() < 1e-5, "{mean} {expected}");
             assert!((at.deviation.powi(2) - variance).abs() < 1e-5);
         }

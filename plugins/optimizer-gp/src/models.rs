@@ -9,7 +9,7 @@ use crate::acquisition::{
     QLogEi, Surrogate, leading,
 };
 use crate::error::GpError;
-use crate::fit::{Prior, fit};
+use crate::fit::{Fit, Fitting, Prior};
 use crate::goal::{Goal, SumBy, references};
 use crate::gp::{Gp, Hyperparameters};
 use crate::history::History;
@@ -31,18 +31,23 @@ pub(crate) struct Model {
     hyperparameters: Hyperparameters,
 }
 
-impl Model {
-    /// Fits a process to some raw outcomes `[n]`, with the variances `[n]` of their noise where known.
+/// Some outcomes to be modelled, in standard units.
+struct Task<'a> {
+    name: &'a str,
+    standard: Standardisation,
+    data: Observations,
+}
+
+impl<'a> Task<'a> {
+    /// Of raw outcomes `[n]`, with the variances `[n]` of their noise where known.
     ///
     /// `relative` is the noise's deviation where it is not, as a share of the outcomes'.
     fn of(
-        name: &str,
+        name: &'a str,
         points: &[Vec<f64>],
         (outcomes, noise): (Vec<f64>, Vec<Option<f64>>),
         relative: Option<f64>,
-        prior: &Prior,
-        warm: Option<&Hyperparameters>,
-    ) -> Result<Self, GpError> {
+    ) -> Self {
         let standard = Standardisation::of(&outcomes);
         let of_trial = |variance: &Option<f64>| {
             // A level of noise that is not a number is one that is not known.
@@ -56,9 +61,17 @@ impl Model {
             outcomes: outcomes.iter().map(|y| standard.apply(*y)).collect(),
             noise: noise.iter().map(of_trial).collect(),
         };
-        let fit = fit(&data, prior, warm)?;
-        let hyperparameters = fit.hyperparameters;
-        let gp = Gp::condition(&hyperparameters, &data)?;
+        Self {
+            name,
+            standard,
+            data,
+        }
+    }
+
+    /// The process with these hyperparameters, given the outcomes.
+    fn model(&self, fit: Fit) -> Result<Model, GpError> {
+        let (name, hyperparameters) = (self.name, fit.hyperparameters);
+        let gp = Gp::condition(&hyperparameters, &self.data)?;
         tracing::debug!(
             "model of {name}: log likelihood {:.3}, noise {:.2e}, near part {:.2e}, length scales {:.3?}",
             fit.log_likelihood,
@@ -69,17 +82,19 @@ impl Model {
         if gp.jitter > 0.0 {
             tracing::warn!(
                 "model of {name}: the covariance of {} points needed a jitter of {:.0e} of its diagonal",
-                points.len(),
+                self.data.points.len(),
                 gp.jitter
             );
         }
-        Ok(Self {
+        Ok(Model {
             gp,
-            standard,
+            standard: self.standard,
             hyperparameters,
         })
     }
+}
 
+impl Model {
     /// A raw value in standard units, not too far out.
     fn standardised(&self, raw: f64) -> f64 {
         self.standard.apply(raw).clamp(-FURTHEST, FURTHEST)
@@ -123,30 +138,51 @@ impl Models {
         options: &FitOptions,
         generator: &mut ChaCha8Rng,
     ) -> Result<Self> {
-        let mut jobs: Vec<_> = goal
+        // 1. What there is to model.
+        let task =
+            |name, column| Task::of(name, &history.points, column, options.relative_noise);
+        let mut tasks: Vec<Task> = goal
             .columns(history, generator)
             .into_iter()
             .enumerate()
             .map(|(index, column)| match goal {
-                Goal::Hypervolume { .. } => (options.objectives[index].name.as_str(), column),
-                _ if options.objectives.len() == 1 => (options.objectives[0].name.as_str(), column),
-                _ => ("all objectives", column),
+                Goal::Hypervolume { .. } => task(&options.objectives[index].name, column),
+                _ if options.objectives.len() == 1 => task(&options.objectives[0].name, column),
+                _ => task("all objectives", column),
             })
             .collect();
-        let outputs = jobs.len();
+        let outputs = tasks.len();
         for (index, constraint) in options.constraints.iter().enumerate() {
             let values: Vec<f64> = history.constraint_values.iter().map(|v| v[index]).collect();
             let unknown = vec![None; values.len()];
-            jobs.push((constraint.name.as_str(), (values, unknown)));
+            tasks.push(task(&constraint.name, (values, unknown)));
         }
+
+        // 2. Walks over hyperparameters: the first of every task before the second of any, so that threads end together.
         // Fits of another goal, or of another space, are no start.
-        let warm = Some(&history.last_fits).filter(|fits| fits.len() == jobs.len());
-        let jobs: Vec<_> = jobs.into_iter().enumerate().collect();
+        let warm = Some(&history.last_fits).filter(|fits| fits.len() == tasks.len());
+        let fittings = tasks
+            .iter()
+            .map(|task| Fitting::new(&task.data, &options.prior))
+            .collect::<Result<Vec<_>, GpError>>()?;
+        let mut walks: Vec<(usize, usize, Vec<f64>)> = Vec::new();
+        for (index, fitting) in fittings.iter().enumerate() {
+            let starts = fitting.starts(warm.map(|fits| &fits[index]));
+            walks.extend((0..).zip(starts).map(|(turn, start)| (turn, index, start)));
+        }
+        walks.sort_by_key(|(turn, index, _)| (*turn, *index));
+        let ends = ordered_map(walks, options.threads, |(_, index, start)| {
+            (index, fittings[index].walk(start))
+        });
+
+        // 3. The best of each.
+        let ends_of = |task: usize| {
+            let ends = ends.iter().filter(move |(index, _)| *index == task);
+            ends.map(|(_, end)| end.clone())
+        };
         let mut outputs_and_constraints =
-            ordered_map(jobs, options.threads, |(index, (name, column))| {
-                let warm = warm.map(|fits| &fits[index]);
-                let (prior, relative) = (&options.prior, options.relative_noise);
-                Model::of(name, &history.points, column, relative, prior, warm)
+            ordered_map((0..tasks.len()).collect(), options.threads, |index| {
+                tasks[index].model(fittings[index].best(ends_of(index))?)
             })
             .into_iter()
             .collect::<Result<Vec<_>, GpError>>()?;
@@ -220,7 +256,7 @@ impl Models {
                 |raw: Option<f64>, none: f64| raw.map_or(none, |raw| model.standardised(raw));
             let low = bound(constraint.at_least, f64::NEG_INFINITY);
             let high = bound(constraint.at_most, f64::INFINITY);
-            let gp = model.gp.extended(pending)?.gp;
+            let gp = model.gp.joint(pending)?.given();
             Ok(Box::new(LogFeasibility::new(gp, low, high)))
         };
         self.constraints.iter().zip(constraints).map(of).collect()
@@ -232,9 +268,9 @@ impl Models {
         let feasible = history.feasible_trials().map(|i| &history.points[i]);
         let best = feasible
             .chain(&history.pending)
-            .map(|point| gp.predict(point).0)
+            .map(|point| gp.mean(point))
             .fold(f64::NEG_INFINITY, f64::max);
-        Ok(LogEi::new(gp.extended(&history.pending)?.gp, best))
+        Ok(LogEi::new(gp.joint(&history.pending)?.given(), best))
     }
 
     fn q_log_ei(
@@ -277,7 +313,7 @@ impl Models {
         let incumbents = Self::incumbents(&surrogates, noisy, history, drawing, generator)?;
         let (m, drawn) = (surrogates.len(), incumbents.drawn.len());
         let base = BaseSamples::sobol(generator.random(), m, drawn, 1, drawing.samples);
-        Ok(LogHvi::new(&surrogates, &incumbents, base)?)
+        Ok(LogHvi::new(&surrogates, &incumbents, base, drawing.threads)?)
     }
 
     /// Feasible points, drawn or at their posterior means; pending points are always drawn.
@@ -299,7 +335,7 @@ impl Models {
             incumbents.drawn = leading(surrogates, &feasible, samples, seed, threads)?;
         } else {
             let means = |point: &Vec<f64>| -> Vec<f64> {
-                surrogates.iter().map(|s| s.gp.predict(point).0).collect()
+                surrogates.iter().map(|s| s.gp.mean(point)).collect()
             };
             incumbents.known = feasible.iter().map(means).collect();
         }
@@ -324,7 +360,7 @@ impl Models {
         } else {
             let means = |point: &Vec<f64>| -> Vec<f64> {
                 let models = self.outputs.iter();
-                models.map(|model| model.gp.predict(point).0).collect()
+                models.map(|model| model.gp.mean(point)).collect()
             };
             let means: Vec<Vec<f64>> = history.points.iter().map(means).collect();
             if self.outputs.len() > 1 {

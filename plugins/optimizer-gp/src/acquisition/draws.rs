@@ -134,7 +134,7 @@ pub fn leading(
     let drawn = ordered_map(jobs, threads, |(o, surrogate)| {
         let first = (o * points.len()) as u32;
         let base = Sobol::new(seed).normals(first, points.len(), samples);
-        Ok(surrogate.gp.extended(points)?.draw(&base))
+        Ok(surrogate.gp.joint(points)?.draw(&base))
     })
     .into_iter()
     .collect::<Result<Vec<_>>>()?;

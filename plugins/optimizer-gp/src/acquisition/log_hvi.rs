@@ -16,6 +16,7 @@ use crate::boxes::{Cell, undominated};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
 use crate::log_space::fat_length;
+use crate::parallel::ordered_map;
 
 /// Most objectives that boxes are made for.
 pub const MOST_OBJECTIVES: usize = 4;
@@ -42,14 +43,15 @@ pub const MOST_OBJECTIVES: usize = 4;
 ///     .collect::<Result<_, optimizer_gp::error::GpError>>()?;
 /// let incumbents = Incumbents { known: vec![], drawn: points };
 /// let base = BaseSamples::sobol(7, 2, 3, 1, 128);
-/// let log_nehvi = LogHvi::new(&surrogates, &incumbents, base)?;
+/// let log_nehvi = LogHvi::new(&surrogates, &incumbents, base, 1)?;
 /// assert!(log_nehvi.value(&[0.7]) > log_nehvi.value(&[0.9]));
 /// # Ok::<(), optimizer_gp::error::GpError>(())
 /// ```
 pub struct LogHvi(Box<dyn Acquisition>);
 
 impl LogHvi {
-    /// From one [`BaseSamples`] per objective, for all that is drawn and one candidate.
+    /// From one [`BaseSamples`] per objective, for all that is drawn and one candidate. The result does not depend on
+    /// `threads`.
     ///
     /// # Errors
     /// If there are fewer than two objectives or more than [`MOST_OBJECTIVES`], shapes do not fit, or a posterior covariance
@@ -58,6 +60,7 @@ impl LogHvi {
         surrogates: &[Surrogate],
         incumbents: &Incumbents,
         base: Vec<BaseSamples>,
+        threads: usize,
     ) -> Result<Self> {
         let lengths = incumbents.known.iter().map(Vec::len);
         for found in lengths.chain([base.len()]) {
@@ -70,9 +73,9 @@ impl LogHvi {
             }
         }
         Ok(Self(match surrogates.len() {
-            2 => Box::new(Boxes::<2>::new(surrogates, incumbents, base)?),
-            3 => Box::new(Boxes::<3>::new(surrogates, incumbents, base)?),
-            4 => Box::new(Boxes::<4>::new(surrogates, incumbents, base)?),
+            2 => Box::new(Boxes::<2>::new(surrogates, incumbents, base, threads)?),
+            3 => Box::new(Boxes::<3>::new(surrogates, incumbents, base, threads)?),
+            4 => Box::new(Boxes::<4>::new(surrogates, incumbents, base, threads)?),
             found => {
                 return Err(GpError::Length {
                     what: "objectives",
@@ -108,17 +111,20 @@ impl<const M: usize> Boxes<M> {
         surrogates: &[Surrogate],
         incumbents: &Incumbents,
         base: Vec<BaseSamples>,
+        threads: usize,
     ) -> Result<Self> {
         let reference: [f64; M] = std::array::from_fn(|o| surrogates[o].reference);
         let samples = base[0].samples();
         // 1. Draws of the incumbents.
-        let (mut models, mut drawn) = (Vec::with_capacity(M), Vec::with_capacity(M));
-        for (surrogate, base) in surrogates.iter().zip(base) {
+        let jobs = surrogates.iter().zip(base).collect();
+        let (models, drawn): (Vec<_>, Vec<_>) = ordered_map(jobs, threads, |(surrogate, base)| {
             base.check(incumbents.drawn.len(), 1)?;
-            let extended = surrogate.gp.extended(&incumbents.drawn)?;
-            drawn.push(extended.draw(&base.incumbents));
-            models.push((extended.gp, base));
-        }
+            let joint = surrogate.gp.joint(&incumbents.drawn)?;
+            let drawn = joint.draw(&base.incumbents);
+            Ok(((joint.given(), base), drawn))
+        })
+        .into_iter()
+        .collect::<Result<_>>()?;
 
         // 2. Boxes above each draw's front.
         let known: Vec<[f64; M]> = incumbents
@@ -126,12 +132,15 @@ impl<const M: usize> Boxes<M> {
             .iter()
             .map(|value| std::array::from_fn(|o| value[o]))
             .collect();
-        let (mut cells, mut starts) = (Vec::new(), vec![0]);
-        for s in 0..samples {
+        let of_samples = ordered_map((0..samples).collect(), threads, |s| {
             let mut values = known.clone();
             let of_point = |b: usize| std::array::from_fn(|o| drawn[o][(b, s)]);
             values.extend((0..incumbents.drawn.len()).map(of_point));
-            cells.extend(undominated(&values, &reference));
+            undominated(&values, &reference)
+        });
+        let (mut cells, mut starts) = (Vec::new(), vec![0]);
+        for of_sample in of_samples {
+            cells.extend(of_sample);
             starts.push(cells.len());
         }
         Ok(Self {
@@ -261,7 +270,7 @@ mod tests {
         drawn.extend_from_slice(pending);
         let base = BaseSamples::sobol(seed, models.len(), drawn.len(), 1, samples);
         let known = vec![];
-        LogHvi::new(models, &Incumbents { known, drawn }, base)
+        LogHvi::new(models, &Incumbents { known, drawn }, base, 2)
     }
 
     fn means(models: &[Surrogate]) -> Vec<Vec<f64>> {
@@ -299,7 +308,7 @@ mod tests {
                 known: known.clone(),
                 drawn,
             };
-            let plain = LogHvi::new(&models, &incumbents, base).unwrap();
+            let plain = LogHvi::new(&models, &incumbents, base, 1).unwrap();
             for point in [[0.3, 0.62], [0.15, 0.95], [0.9, 0.3]] {
                 let mut gain = 0.0;
                 for s in 0..4096 {
@@ -361,12 +370,12 @@ mod tests {
             BaseSamples::sobol(1, 2, 0, 2, 8),
             BaseSamples::sobol(1, 2, 0, 1, 0),
         ] {
-            assert!(LogHvi::new(&models, &none, base).is_err());
+            assert!(LogHvi::new(&models, &none, base, 1).is_err());
         }
         let ragged = Incumbents {
             known: vec![vec![1.0]],
             drawn: vec![],
         };
-        assert!(LogHvi::new(&models, &ragged, BaseSamples::sobol(1, 2, 0, 1, 8)).is_err());
+        assert!(LogHvi::new(&models, &ragged, BaseSamples::sobol(1, 2, 0, 1, 8), 1).is_err());
     }
 }

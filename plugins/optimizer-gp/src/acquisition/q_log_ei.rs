@@ -50,8 +50,8 @@ impl QLogEi {
                 expected: 1,
             });
         }
-        let extended = gp.extended(&incumbents.drawn)?;
-        let drawn = extended.draw(&base.incumbents);
+        let joint = gp.joint(&incumbents.drawn)?;
+        let drawn = joint.draw(&base.incumbents);
         let known = incumbents
             .known
             .iter()
@@ -61,7 +61,7 @@ impl QLogEi {
             .map(|s| drawn.column(s).iter().copied().fold(known, f64::max))
             .collect();
         Ok(Self {
-            gp: extended.gp,
+            gp: joint.given(),
             base,
             best,
             weight,
