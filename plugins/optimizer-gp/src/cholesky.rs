@@ -8,7 +8,7 @@ use crate::error::{GpError, Result};
 ///
 /// Rows of `L` lie contiguous in memory (as columns of its transpose): every inner loop is a dot product or a scaled sum
 /// of two slices.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Cholesky {
     /// `Lᵀ`, `[n, n]`; below its diagonal undefined.
     transposed: DMatrix<f64>,
@@ -25,6 +25,16 @@ impl Cholesky {
     /// # Errors
     /// If an entry is not finite, or the matrix is indefinite beyond the largest jitter.
     pub fn factor(matrix: &DMatrix<f64>) -> Result<Self> {
+        let mut factor = Self::default();
+        factor.refactor(matrix)?;
+        Ok(factor)
+    }
+
+    /// Replaces this factor by that of another matrix, in the same memory where the sizes are equal.
+    ///
+    /// # Errors
+    /// As [`Cholesky::factor`]; this factor is of no use then.
+    pub fn refactor(&mut self, matrix: &DMatrix<f64>) -> Result<()> {
         let n = matrix.nrows();
         let scale = if n == 0 {
             1.0
@@ -36,9 +46,11 @@ impl Cholesky {
                 what: "a covariance",
             });
         }
+        resize(&mut self.transposed, n);
         for jitter in JITTERS {
-            if let Some(transposed) = attempt(matrix, jitter * scale) {
-                return Ok(Self { transposed, jitter });
+            if attempt(matrix, jitter * scale, &mut self.transposed) {
+                self.jitter = jitter;
+                return Ok(());
             }
         }
         Err(GpError::Indefinite { size: n })
@@ -68,13 +80,21 @@ impl Cholesky {
     /// `L⁻¹`, `[n, n]`, zeros above its diagonal, transposed: column `i` is row `i` of `L⁻¹`.
     #[must_use]
     pub fn inverse_lower_transposed(&self) -> DMatrix<f64> {
+        let mut inverse = DMatrix::default();
+        self.write_inverse_lower_transposed(&mut inverse);
+        inverse
+    }
+
+    /// The same into a matrix that was written so before, or is empty.
+    pub(crate) fn write_inverse_lower_transposed(&self, inverse: &mut DMatrix<f64>) {
         let n = self.transposed.nrows();
-        let mut inverse = DMatrix::zeros(n, n);
+        resize(inverse, n);
         for i in 0..n {
             let row = self.row(i);
             let scale = 1.0 / row[i];
             let (done, rest) = inverse.as_mut_slice().split_at_mut(i * n);
             let target = &mut rest[..n];
+            target[..i].fill(0.0);
             for k in 0..i {
                 add_scaled(
                     &mut target[..=k],
@@ -84,17 +104,26 @@ impl Cholesky {
             }
             target[i] = scale;
         }
-        inverse
     }
 }
 
-/// `a⁻¹ = L⁻ᵀ L⁻¹`, `[n, n]`, from the transposed inverse factor. Filled on and above the diagonal only.
-#[must_use]
-pub fn inverse_upper(inverse_lower_transposed: &DMatrix<f64>) -> DMatrix<f64> {
+/// Makes a matrix `[n, n]` of zeros, unless it has that size.
+pub(crate) fn resize(matrix: &mut DMatrix<f64>, n: usize) {
+    if matrix.shape() != (n, n) {
+        *matrix = DMatrix::zeros(n, n);
+    }
+}
+
+/// `a⁻¹ = L⁻ᵀ L⁻¹`, `[n, n]`, from the transposed inverse factor. Written on and above the diagonal only.
+pub(crate) fn write_inverse_upper(
+    inverse_lower_transposed: &DMatrix<f64>,
+    inverse: &mut DMatrix<f64>,
+) {
     let n = inverse_lower_transposed.nrows();
-    let mut inverse = DMatrix::zeros(n, n);
+    resize(inverse, n);
     for k in 0..n {
         let row = &inverse_lower_transposed.as_slice()[k * n..k * n + k + 1];
+        inverse.as_mut_slice()[k * n..k * n + k + 1].fill(0.0);
         for i in 0..=k {
             add_scaled(
                 &mut inverse.as_mut_slice()[i * n..i * n + i + 1],
@@ -103,12 +132,11 @@ pub fn inverse_upper(inverse_lower_transposed: &DMatrix<f64>) -> DMatrix<f64> {
             );
         }
     }
-    inverse
 }
 
-fn attempt(matrix: &DMatrix<f64>, added: f64) -> Option<DMatrix<f64>> {
+/// Whether there is a factor, which is written then.
+fn attempt(matrix: &DMatrix<f64>, added: f64, transposed: &mut DMatrix<f64>) -> bool {
     let n = matrix.nrows();
-    let mut transposed = DMatrix::zeros(n, n);
     for i in 0..n {
         let (done, rest) = transposed.as_mut_slice().split_at_mut(i * n);
         let row = &mut rest[..n];
@@ -119,11 +147,11 @@ fn attempt(matrix: &DMatrix<f64>, added: f64) -> Option<DMatrix<f64>> {
         let pivot = matrix[(i, i)] + added - dot(&row[..i], &row[..i]);
         // A pivot of rounding size means that the row is a combination of those before it.
         if pivot.is_nan() || pivot <= 1e-14 * matrix[(i, i)] {
-            return None;
+            return false;
         }
         row[i] = pivot.sqrt();
     }
-    Some(transposed)
+    true
 }
 
 /// Inner product of two slices of one length, in eight running sums (a fixed order: the result never varies).
@@ -165,7 +193,8 @@ mod tests {
             let factor = Cholesky::factor(&a).unwrap();
             assert_eq!(factor.jitter, 0.0);
             let inverse_lower = factor.inverse_lower_transposed();
-            let inverse = inverse_upper(&inverse_lower);
+            let mut inverse = DMatrix::default();
+            write_inverse_upper(&inverse_lower, &mut inverse);
             let expected = a.clone().cholesky().unwrap();
             for i in 0..n {
                 for j in 0..=i {

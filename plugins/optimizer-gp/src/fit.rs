@@ -1,8 +1,10 @@
 //! Hyperparameters by maximum a posteriori, with analytic gradients.
 
-use crate::cholesky::{Cholesky, dot, inverse_upper};
+use nalgebra::DMatrix;
+
+use crate::cholesky::{Cholesky, dot, write_inverse_upper};
 use crate::error::Result;
-use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve};
+use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve, write_covariances};
 use crate::kernel::{Kernel, KernelKind, squared_distance};
 use crate::lbfgs::{Limits, Minimum, minimise};
 use crate::log_space::LN_SQRT_2PI;
@@ -66,6 +68,16 @@ impl Prior {
 pub(crate) struct Fitting<'a> {
     data: &'a Observations,
     prior: &'a Prior,
+}
+
+/// Matrices `[n, n]` of one evaluation, for the next one to use again.
+#[derive(Default)]
+struct Room {
+    covariances: DMatrix<f64>,
+    slopes: DMatrix<f64>,
+    factor: Cholesky,
+    whitening: DMatrix<f64>,
+    inverse: DMatrix<f64>,
 }
 
 /// A point of [`Fitting`], with what went into it.
@@ -134,7 +146,10 @@ impl<'a> Fitting<'a> {
             gain: 1e-6,
             step: 2.0,
         };
-        minimise(start, LIMITS, |theta, gradient| self.cost(theta, gradient))
+        let mut room = Room::default();
+        minimise(start, LIMITS, |theta, gradient| {
+            self.cost(theta, gradient, &mut room)
+        })
     }
 
     /// The best end of the walks, the last of equals.
@@ -146,7 +161,7 @@ impl<'a> Fitting<'a> {
             .into_iter()
             .reduce(|best, next| if next.value <= best.value { next } else { best })
             .expect("there is a start");
-        let likelihood = self.likelihood(&best.point)?;
+        let likelihood = self.likelihood(&best.point, &mut Room::default())?;
         Ok(Fit {
             hyperparameters: self.hyperparameters(&best.point, likelihood.mean),
             log_likelihood: likelihood.log_likelihood,
@@ -167,7 +182,7 @@ impl<'a> Fitting<'a> {
     }
 
     /// Rasmussen & Williams 2006, equations 2.30 and 5.9.
-    fn likelihood(&self, theta: &[f64]) -> Result<Evaluation> {
+    fn likelihood(&self, theta: &[f64], room: &mut Room) -> Result<Evaluation> {
         let hyper = self.hyperparameters(theta, 0.0);
         let d = hyper.kernel.length_scales.len();
         let n = self.data.points.len();
@@ -178,24 +193,31 @@ impl<'a> Fitting<'a> {
             .iter()
             .map(|point| hyper.kernel.scaled(point))
             .collect();
-        let (matrix, slopes) = covariances(&hyper, &scaled, &self.data.noise);
-        let factor = Cholesky::factor(&matrix)?;
-        let whitening = factor.inverse_lower_transposed();
+        let Room {
+            covariances,
+            slopes,
+            factor,
+            whitening,
+            inverse,
+        } = room;
+        write_covariances(&hyper, &scaled, &self.data.noise, covariances, slopes);
+        factor.refactor(covariances)?;
+        factor.write_inverse_lower_transposed(whitening);
 
         // 2. The mean that explains the outcomes best, and the likelihood there.
-        let ones = lower_times(&whitening, &vec![1.0; n]);
-        let outcomes = lower_times(&whitening, &self.data.outcomes);
+        let ones = lower_times(whitening, &vec![1.0; n]);
+        let outcomes = lower_times(whitening, &self.data.outcomes);
         let mean = if n == 0 {
             0.0
         } else {
             dot(&ones, &outcomes) / dot(&ones, &ones)
         };
         let residual: Vec<f64> = self.data.outcomes.iter().map(|y| y - mean).collect();
-        let log_likelihood = density(&factor, &lower_times(&whitening, &residual));
-        let weights = solve(&whitening, &residual);
+        let log_likelihood = density(factor, &lower_times(whitening, &residual));
+        let weights = solve(whitening, &residual);
 
         // 3. Half of tr((weights weightsᵀ - K⁻¹) dK); every pair counts twice. The mean is stationary.
-        let inverse = inverse_upper(&whitening);
+        write_inverse_upper(whitening, inverse);
         let mut gradient = vec![0.0; theta.len()];
         let (mut noise_gradient, mut near_gradient) = (0.0, 0.0);
         let has_near = theta.len() > d + 1;
@@ -230,8 +252,8 @@ impl<'a> Fitting<'a> {
     }
 
     /// The function that is minimised; infinite where the covariance has no factor.
-    fn cost(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let Ok(likelihood) = self.likelihood(theta) else {
+    fn cost(&self, theta: &[f64], gradient: &mut [f64], room: &mut Room) -> f64 {
+        let Ok(likelihood) = self.likelihood(theta, room) else {
             return f64::INFINITY;
         };
         let prior = self.prior;
@@ -279,7 +301,7 @@ pub fn log_marginal_likelihood(
         .iter()
         .map(|point| hyperparameters.kernel.scaled(point))
         .collect();
-    let factor = Cholesky::factor(&covariances(hyperparameters, &scaled, &data.noise).0)?;
+    let factor = Cholesky::factor(&covariances(hyperparameters, &scaled, &data.noise))?;
     let residual: Vec<f64> = data
         .outcomes
         .iter()
@@ -373,28 +395,35 @@ mod tests {
             ),
         ] {
             let prior = Prior::scaled_by(kernel, &[3.0; 3], 1e-6);
-            let objective = Fitting {
+            let fitting = Fitting {
                 data: &data,
                 prior: &prior,
             };
             let mut cost_gradient = vec![0.0; theta.len()];
-            objective.cost(&theta, &mut cost_gradient);
-            let gradient = objective.likelihood(&theta).unwrap().gradient;
+            let mut room = Room::default();
+            fitting.cost(&theta, &mut cost_gradient, &mut room);
+            let gradient = fitting.likelihood(&theta, &mut room).unwrap().gradient;
             for j in 0..theta.len() {
                 let step = 1e-5;
                 let (mut above, mut below) = (theta.clone(), theta.clone());
                 above[j] += step;
                 below[j] -= step;
-                let numeric = (objective.likelihood(&above).unwrap().log_likelihood
-                    - objective.likelihood(&below).unwrap().log_likelihood)
+                let numeric = (fitting
+                    .likelihood(&above, &mut room)
+                    .unwrap()
+                    .log_likelihood
+                    - fitting
+                        .likelihood(&below, &mut room)
+                        .unwrap()
+                        .log_likelihood)
                     / (2.0 * step);
                 assert!(
                     (gradient[j] - numeric).abs() < 1e-6 * numeric.abs().max(1.0),
                     "{j}"
                 );
                 let mut unused = cost_gradient.clone();
-                let numeric = (objective.cost(&above, &mut unused)
-                    - objective.cost(&below, &mut unused))
+                let numeric = (fitting.cost(&above, &mut unused, &mut room)
+                    - fitting.cost(&below, &mut unused, &mut room))
                     / (2.0 * step);
                 assert!(
                     (cost_gradient[j] - numeric).abs() < 1e-6 * numeric.abs().max(1.0),
@@ -408,13 +437,13 @@ mod tests {
     fn likelihood_is_the_normal_density_of_the_outcomes() {
         let data = wavy(6, |_| None);
         let prior = Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6);
-        let objective = Fitting {
+        let fitting = Fitting {
             data: &data,
             prior: &prior,
         };
         let theta = [0.0, 0.2, 0.4, -2.0];
-        let found = objective.likelihood(&theta).unwrap();
-        let hyper = objective.hyperparameters(&theta, found.mean);
+        let found = fitting.likelihood(&theta, &mut Room::default()).unwrap();
+        let hyper = fitting.hyperparameters(&theta, found.mean);
         let alone = log_marginal_likelihood(&hyper, &data).unwrap();
         assert!((found.log_likelihood - alone).abs() < 1e-10);
         // The chain rule of densities: one outcome at a time, each given those before it.

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::cholesky::{Cholesky, add_scaled, dot};
+use crate::cholesky::{Cholesky, add_scaled, dot, resize};
 use crate::error::Result;
 use crate::kernel::{Cross, Kernel, squared_distance};
 use crate::observations::Observations;
@@ -43,15 +43,28 @@ pub const MOST_NOISE: f64 = 1e12;
 /// would be 0 exactly.
 pub const LEAST_VARIANCE: f64 = 1e-12;
 
-/// The covariance of scaled points with noise on its diagonal, `[n, n]`, filled on and above the diagonal; and the
-/// `(dk/dr) / r` above it.
+/// The covariance of scaled points with noise on its diagonal, `[n, n]`, filled on and above the diagonal.
 pub(crate) fn covariances(
     hyperparameters: &Hyperparameters,
     scaled: &[Vec<f64>],
     noise: &[Option<f64>],
-) -> (DMatrix<f64>, DMatrix<f64>) {
+) -> DMatrix<f64> {
+    let (mut matrix, mut slopes) = (DMatrix::default(), DMatrix::default());
+    write_covariances(hyperparameters, scaled, noise, &mut matrix, &mut slopes);
+    matrix
+}
+
+/// The same into a matrix, and the `(dk/dr) / r` into another above its diagonal.
+pub(crate) fn write_covariances(
+    hyperparameters: &Hyperparameters,
+    scaled: &[Vec<f64>],
+    noise: &[Option<f64>],
+    matrix: &mut DMatrix<f64>,
+    slopes: &mut DMatrix<f64>,
+) {
     let n = scaled.len();
-    let (mut matrix, mut slopes) = (DMatrix::zeros(n, n), DMatrix::zeros(n, n));
+    resize(matrix, n);
+    resize(slopes, n);
     for j in 0..n {
         for i in 0..j {
             let square = squared_distance(&scaled[i], &scaled[j]);
@@ -62,7 +75,6 @@ pub(crate) fn covariances(
         let noise = noise[j].unwrap_or(hyperparameters.noise);
         matrix[(j, j)] = 1.0 + noise.clamp(LEAST_NOISE, MOST_NOISE);
     }
-    (matrix, slopes)
 }
 
 /// A point as a process sees it, and what gradients need.
@@ -93,7 +105,7 @@ impl Gp {
             .iter()
             .map(|point| kernel.scaled(point))
             .collect();
-        let (matrix, _) = covariances(hyperparameters, &scaled, &data.noise);
+        let matrix = covariances(hyperparameters, &scaled, &data.noise);
         let factor = Cholesky::factor(&matrix)?;
         let inverse_lower_transposed = factor.inverse_lower_transposed();
         let residual: Vec<f64> = data

@@ -139,8 +139,7 @@ impl Models {
         generator: &mut ChaCha8Rng,
     ) -> Result<Self> {
         // 1. What there is to model.
-        let task =
-            |name, column| Task::of(name, &history.points, column, options.relative_noise);
+        let task = |name, column| Task::of(name, &history.points, column, options.relative_noise);
         let mut tasks: Vec<Task> = goal
             .columns(history, generator)
             .into_iter()
@@ -313,7 +312,12 @@ impl Models {
         let incumbents = Self::incumbents(&surrogates, noisy, history, drawing, generator)?;
         let (m, drawn) = (surrogates.len(), incumbents.drawn.len());
         let base = BaseSamples::sobol(generator.random(), m, drawn, 1, drawing.samples);
-        Ok(LogHvi::new(&surrogates, &incumbents, base, drawing.threads)?)
+        Ok(LogHvi::new(
+            &surrogates,
+            &incumbents,
+            base,
+            drawing.threads,
+        )?)
     }
 
     /// Feasible points, drawn or at their posterior means; pending points are always drawn.

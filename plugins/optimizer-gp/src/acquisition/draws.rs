@@ -138,16 +138,17 @@ pub fn leading(
     })
     .into_iter()
     .collect::<Result<Vec<_>>>()?;
-    let mut leads = vec![false; points.len()];
-    for s in 0..samples {
+    let fronts = ordered_map((0..samples).collect(), threads, |s| {
         let values: Vec<Vec<f64>> = (0..points.len())
             .map(|b| drawn.iter().map(|values| values[(b, s)]).collect())
             .collect();
-        for b in pareto::undominated(&values) {
-            let above = |(value, surrogate): (&f64, &Surrogate)| *value > surrogate.reference;
-            leads[b] = leads[b] || values[b].iter().zip(surrogates).all(above);
-        }
-    }
+        let mut front = pareto::undominated(&values);
+        let above = |(value, surrogate): (&f64, &Surrogate)| *value > surrogate.reference;
+        front.retain(|b| values[*b].iter().zip(surrogates).all(above));
+        front
+    });
+    let mut leads = vec![false; points.len()];
+    fronts.into_iter().flatten().for_each(|b| leads[b] = true);
     let kept = points.iter().zip(leads).filter(|(_, leads)| *leads);
     Ok(kept.map(|(point, _)| point.clone()).collect())
 }
