@@ -126,7 +126,7 @@ fn a_missing_libtorch_is_named_before_anything_is_trained() {
 #[test]
 fn auto_says_what_it_chose_and_why() {
     let tiny = TinyRun::new();
-    tiny.edit("fuser: { use: cpu }", "fuser: { use: auto }");
+    tiny.edit("fuser: { use: cpu }", "fuser: auto");
     let output = tiny.run("auto").output().expect_code(0);
     let why = "cpu, because members of ";
     output.expect_stderr(&[&format!("fuser: {why}"), "are fused before a GPU is open"]);

@@ -265,9 +265,9 @@ fn predictions_may_be_brought_by_hand() {
     let config = "\
 name: corners
 members: [ c-* ]
-evaluate: { use: predictions }
-metrics: [ { use: accuracy } ]
-fuse: { iterations: 0, methods: [ { use: best_member }, { use: swa } ] }
+evaluate: predictions
+metrics: [accuracy]
+fuse: { iterations: 0, methods: [best_member, swa] }
 ";
     write(here, config, "");
     let mut resume: &[&str] = &[];

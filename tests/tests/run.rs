@@ -234,7 +234,7 @@ fn a_full_disk_loses_nothing_that_was_finished() {
 fn everything_wrong_with_a_configuration_is_said_at_once() {
     let tiny = TinyRun::new();
     tiny.edit("use: accuracy", "use: acuracy");
-    tiny.edit("use: swa", "use: swat");
+    tiny.edit("{ use: swa }", "swat");
     let output = tiny
         .bomf(&["validate", "tiny.yaml"])
         .output()
@@ -242,6 +242,8 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
     let output = output.expect_stderr(&[
         "tiny.yaml:",
         "did you mean `accuracy`?",
+        "metrics[0].use",
+        "fuse.methods[1].use: found no optimizer named `swat`",
         "did you mean `swa`?",
         "^",
     ]);
