@@ -8,6 +8,7 @@ pub mod document;
 mod evaluate;
 mod fuse;
 mod metrics;
+mod named;
 pub mod schema;
 mod semantics;
 mod tune;
@@ -31,6 +32,7 @@ pub use fuse::{
 pub use metrics::{
     Combine, CombineConfig, DirectionConfig, MetricConfig, OfConfig, UseMetricConfig,
 };
+pub use named::Named;
 pub use tune::{AxisConfig, ChoicesConfig, RangeConfig, ScaleConfig, TuneConfig};
 
 /// A run, from data to report.
