@@ -93,14 +93,14 @@ def train(reviews, folder):
         checkpoint = folder / f"checkpoint-{epoch * len(rows)}"
         checkpoint.mkdir(exist_ok=True)
         write_safetensors(checkpoint / "model.safetensors", weights)
-        (checkpoint / "vocabulary.json").write_text(json.dumps(vocabulary))
+        (checkpoint / "vocab.json").write_text(json.dumps(vocabulary))
     return {"checkpoints": EPOCHS, "features": len(vocabulary)}
 
 
 def evaluate(model, split):
     """Mean negative log-likelihood in nats, and the share of right labels."""
     weights = read_safetensors(model / "model.safetensors")
-    vocabulary = json.loads((model / "vocabulary.json").read_text())
+    vocabulary = json.loads((model / "vocab.json").read_text())
     loss = right = count = 0
     for label, text in read_split(split):
         columns = [vocabulary[f] for f in features(text) if f in vocabulary]

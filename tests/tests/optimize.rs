@@ -333,9 +333,9 @@ fn everything_wrong_with_a_space_is_said_at_once() {
         "did you mean `loss`?",
     ]);
     let expected = [
-        "config::choice",
-        "config::choice",
         "config::range",
+        "config::choice",
+        "config::choice",
         "config::range",
         "config::constraint",
         "config::objective",
