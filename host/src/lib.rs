@@ -1,4 +1,4 @@
-//! What the `bomf` binary does: from the command line to an exit code. A library only for the fuzz targets in `fuzz/`.
+//! What the `bomf` binary does: from the command line to an exit code. A library only for the benches and the fuzz targets.
 
 mod assets;
 mod cli;
@@ -16,7 +16,7 @@ mod optimize;
 mod output;
 mod plan;
 mod progress;
-mod registry;
+pub mod registry;
 mod report;
 mod run;
 mod score;

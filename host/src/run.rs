@@ -11,7 +11,7 @@ use crate::cli::RunArguments;
 use crate::config::{self, Config, MetricConfig, UseConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::fuser::{self, Choice, Size};
-use crate::journal::{Journal, file};
+use crate::journal::{self, JOURNAL, Journal, RUNS, file};
 use crate::output;
 use crate::plan::{self, ModelPlan, Plan, TrainingPlan};
 use crate::progress::{Progress, now};
@@ -196,10 +196,10 @@ fn open_journal(
     let name = &plan.config.name;
     let journal = match (&arguments.out, arguments.resume) {
         (Some(folder), true) => Journal::reopen(folder)?,
-        (None, true) => Journal::reopen(&latest(Path::new("runs"), name)?)?,
+        (None, true) => Journal::reopen(&journal::last(Path::new(RUNS), name, JOURNAL)?)?,
         (Some(folder), false) => Journal::create(folder)?,
         (None, false) => {
-            Journal::create(&PathBuf::from("runs").join(format!("{name}-{}", timestamp())))?
+            Journal::create(&PathBuf::from(RUNS).join(format!("{name}-{}", timestamp())))?
         }
     };
     let begun: Value = journal.once("begun", || {
@@ -209,10 +209,12 @@ fn open_journal(
         Ok(identity)
     })?;
     let now = identity(plan, checkpoints, registry);
-    let differing: Vec<&str> = ["config", "data", "members", "plugins", "bomf", "threads"]
-        .into_iter()
-        .filter(|part| begun[part] != now[part])
-        .collect();
+    let differing: Vec<&str> = [
+        "config", "data", "members", "scores", "plugins", "bomf", "threads",
+    ]
+    .into_iter()
+    .filter(|part| begun[part] != now[part])
+    .collect();
     match differing[..] {
         [] => Ok(journal),
         _ => Err(Failure::input(
@@ -231,6 +233,8 @@ fn identity(plan: &Plan, checkpoints: &[Checkpoint], registry: &Registry) -> Val
         "config": decisive(&plan.config, registry),
         "data": plan.model().map(|model| &model.splits.facts.digest),
         "members": members::stamps(&plan.members, checkpoints),
+        // What is recorded has values in this order.
+        "scores": plan.metrics.scores().iter().map(|score| &score.name).collect::<Vec<_>>(),
         "threads": plan.threads,
         "plugins": report::plugins(plan, registry),
     })
@@ -267,30 +271,6 @@ fn decisive(config: &Config, registry: &Registry) -> Config {
         strip(Kind::Optimizer, &method.plugin, &mut method.options);
     }
     config
-}
-
-/// The last run of that name that is not locked by its name's time.
-fn latest(runs: &Path, name: &str) -> Result<PathBuf, Failure> {
-    let prefix = format!("{name}-");
-    let entries = std::fs::read_dir(runs)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let folders = entries.map(|entry| entry.path()).filter(|path| {
-        let time = path
-            .file_name()
-            .and_then(|file| file.to_str())
-            .and_then(|file| file.strip_prefix(&prefix));
-        time.is_some_and(|time| time.len() == 15 && path.join("journal.jsonl").is_file())
-    });
-    folders.max().ok_or_else(|| {
-        Failure::input(
-            "run::none",
-            runs.display(),
-            format!("found no run named `{name}`"),
-        )
-        .hint("name its folder with `--out`, or start one without `--resume`")
-    })
 }
 
 /// Now, as `20260131-235959` in UTC.

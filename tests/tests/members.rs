@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
+use std::process::Command;
 
-use bomf_tests::{Bomf, Output, TinyRun};
+use bomf_tests::{Bomf, Output, TinyRun, root, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -103,20 +104,22 @@ fn a_program_is_all_it_takes_to_search() {
     let members = report["members"].as_array().unwrap();
     let names: Vec<&str> = members.iter().filter_map(|m| m["name"].as_str()).collect();
     assert_eq!(names, ["c-2", "c-10", "c-11"]);
-    assert_eq!(report["scores"][1]["name"], "near");
-    let near = members[0]["evaluation"]["values"][1].as_f64().unwrap();
+    let scores = report["scores"].as_array().unwrap();
+    let scores: Vec<&str> = scores.iter().filter_map(|s| s["name"].as_str()).collect();
+    assert_eq!(scores, ["near", "far"], "as the configuration has them");
+    let near = members[0]["evaluation"]["values"][0].as_f64().unwrap();
     assert!((near - (1.0 - 0.25 - 0.09)).abs() < 1e-6, "{near}");
     // The search comes nearer than any member and the average.
-    let best = chosen(&report, "bomf")["evaluation"]["values"][1]
+    let best = chosen(&report, "bomf")["evaluation"]["values"][0]
         .as_f64()
         .unwrap();
-    let average = chosen(&report, "swa")["evaluation"]["values"][1]
+    let average = chosen(&report, "swa")["evaluation"]["values"][0]
         .as_f64()
         .unwrap();
     assert!(best > average && best > 0.985, "{best}, {average}");
     // Tested on the other split, which moves the point, and without intervals.
     let test = &report["test"][2];
-    assert!(test["intervals"].is_null() && test["evaluation"]["values"][1].is_number());
+    assert!(test["intervals"].is_null() && test["evaluation"]["values"][0].is_number());
     // What is left can be made again from its record.
     let fused = here
         .join("out/fused")
@@ -182,6 +185,15 @@ fn changed_members_are_noticed() {
     run(here, &["--resume"])
         .expect_code(2)
         .expect_stderr(&["error[run::changed]", "members"]);
+    // So is another order of the scores: what is recorded has values in that order.
+    let far = "    far: { direction: minimize }\n";
+    let order = BY_COMMAND
+        .replace(far, "")
+        .replace("  scores:\n", &format!("  scores:\n{far}"));
+    write(here, &order, EVALUATE);
+    run(here, &["--resume"])
+        .expect_code(2)
+        .expect_stderr(&["other values of: members, scores"]);
 }
 
 #[test]
@@ -265,9 +277,9 @@ fn predictions_may_be_brought_by_hand() {
     let config = "\
 name: corners
 members: [ c-* ]
-evaluate: { use: predictions }
-metrics: [ { use: accuracy } ]
-fuse: { iterations: 0, methods: [ { use: best_member }, { use: swa } ] }
+evaluate: predictions
+metrics: [accuracy]
+fuse: { iterations: 0, methods: [best_member, swa] }
 ";
     write(here, config, "");
     let mut resume: &[&str] = &[];
@@ -323,9 +335,24 @@ fn a_model_evaluates_members_as_its_own_training_did() {
     );
     let text = std::fs::read_to_string(tiny.path().join("tiny.yaml")).unwrap();
     let (start, end) = (text.find("tune:").unwrap(), text.find("fuse:").unwrap());
-    let members = "members: [ a/trajectory/step-*/weights.safetensors ]\n";
+    let members = "members: [ { run: tiny } ]\n";
     let text = format!("{}{members}{}", &text[..start], &text[end..]);
     std::fs::write(tiny.path().join("tiny.yaml"), text).unwrap();
+    // The last run of that name that has come to its end.
+    let runs = tiny.path().join("runs");
+    let unfinished = runs.join("tiny-20260102-000000");
+    std::fs::create_dir_all(&unfinished).unwrap();
+    std::fs::write(unfinished.join("journal.jsonl"), "").unwrap();
+    tiny.bomf(&["validate", "tiny.yaml"])
+        .output()
+        .expect_code(2)
+        .expect_stderr(&[
+            "error[config::member]",
+            "members[0]",
+            "found no run named `tiny`",
+        ]);
+    let finished = runs.join("tiny-20260101-000000");
+    std::os::unix::fs::symlink(tiny.path().join("a"), finished).unwrap();
     tiny.bomf(&["validate", "tiny.yaml"])
         .output()
         .expect_code(0)
@@ -354,6 +381,52 @@ fn a_model_evaluates_members_as_its_own_training_did() {
             path.display()
         );
     }
+}
+
+#[test]
+fn the_program_of_the_configurations_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let name = "existing-checkpoints-program";
+    std::fs::create_dir(here.join("configs")).unwrap();
+    for file in [format!("configs/{name}.yaml"), format!("configs/{name}.py")] {
+        std::fs::copy(root().join(&file), here.join(&file)).unwrap();
+    }
+    // Reviews whose words are right nine times in ten, in the encoding of the real ones.
+    let review = |i: usize| {
+        let good = i % 2 == 0;
+        let word = if good == (i % 20 < 18) {
+            "fine"
+        } else {
+            "dull"
+        };
+        let rating = if good { 2.5 } else { -1.5 };
+        let text = format!("{i}\t{rating}\tA {word} caf\u{e9} scene, {}\n", i * i % 17);
+        text.chars().map(|c| c as u8).collect::<Vec<u8>>()
+    };
+    let reviews: Vec<u8> = (0..3400).flat_map(review).collect();
+    std::fs::write(here.join("movie-reviews.tsv"), reviews).unwrap();
+    let train = Command::new("python3")
+        .args([&format!("configs/{name}.py"), "train", ".", "runs/words"])
+        .current_dir(here)
+        .output();
+    let Ok(train) = train else {
+        return skip("REQUIRE_PYTHON", "there is no python3");
+    };
+    let wrong = String::from_utf8_lossy(&train.stderr);
+    assert!(train.status.success(), "{wrong}");
+    let config = format!("configs/{name}.yaml");
+    let run = ["run", &config, "--out", "out", "--set", "fuse.iterations=2"];
+    let output = Bomf::new(here, run).output().expect_code(0);
+    output.expect_stdout(&[
+        "15 checkpoints were fused by 5 methods",
+        "| checkpoint-400 ",
+    ]);
+    let report = report(here);
+    assert_eq!(report["test"].as_array().map(Vec::len), Some(5));
+    let best = &chosen(&report, "best_member")["evaluation"]["values"];
+    let (loss, accuracy) = (best[0].as_f64().unwrap(), best[1].as_f64().unwrap());
+    assert!((0.85..0.95).contains(&accuracy) && loss < 0.5, "{best}");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn a_journal_of_something_else_is_refused_with_what_differs() {
     refused("seed=6").expect_stderr(&["error[optimize::journal]", "`seed` was 5 and is 6"]);
     refused("space.rate.low=1e-3").expect_stderr(&["`space.rate.domain"]);
     refused("optimizer.restarts=3").expect_stderr(&["`optimizer.options.restarts`"]);
-    refused("optimizer={use: random}").expect_stderr(&["`optimizer.use`"]);
+    refused("optimizer=random").expect_stderr(&["`optimizer.use`"]);
     for set in ["budget=3", "parallel=1", "choose=knee", "threads=2"] {
         desk.bomf(&["--journal", "j", "--set", set])
             .output()
@@ -255,7 +255,7 @@ fn wrong_lines_are_answered_and_the_session_goes_on() {
 fn an_optimizer_that_has_nothing_left_ends_the_session() {
     let desk = Desk::new(
         "space: { x: { choices: [1, 2, 3] } }\nobjectives: [ { name: y, direction: maximize } ]\n\
-         optimizer: { use: grid }\nparallel: 5\n",
+         optimizer: grid\nparallel: 5\n",
     );
     let mut talk = desk.bomf(&[]).talk();
     for id in 0..3 {
@@ -333,9 +333,9 @@ fn everything_wrong_with_a_space_is_said_at_once() {
         "did you mean `loss`?",
     ]);
     let expected = [
-        "config::choice",
-        "config::choice",
         "config::range",
+        "config::choice",
+        "config::choice",
         "config::range",
         "config::constraint",
         "config::objective",

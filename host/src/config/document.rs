@@ -34,8 +34,8 @@ struct Position {
 }
 
 impl Document {
-    /// Reads a file and applies changes of the form `key.path=value`.
-    pub fn read(path: &Path, sets: &[String]) -> Result<Self, Failure> {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
         let place = path.display().to_string();
         let unreadable = |what: String| Failure::input("config::file", &place, what);
         let size = std::fs::metadata(path)
@@ -56,9 +56,7 @@ impl Document {
                 line.count() + 1
             ))
         })?;
-        let mut document = Self::parse(path, &text)?;
-        sets.iter().try_for_each(|set| document.set(set))?;
-        Ok(document)
+        Self::parse(path, &text)
     }
 
     /// Parses a text; `path` is only for messages.
@@ -147,7 +145,8 @@ impl Document {
         failure
     }
 
-    fn set(&mut self, set: &str) -> Result<(), Failure> {
+    /// Applies a change of the form `key.path=value`.
+    pub fn set(&mut self, set: &str) -> Result<(), Failure> {
         let fault = |what: String| {
             Failure::input("config::set", format!("--set {set}"), what)
                 .hint("for example `--set trajectory.epochs=6` or `--set metrics[0].use=f1`")

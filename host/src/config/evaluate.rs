@@ -1,12 +1,11 @@
 //! `members:` and `evaluate:`: checkpoints that are there already, and what evaluates their fusions.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DirectionConfig;
+use super::{DirectionConfig, Named};
 
 /// A checkpoint that is there already: whatever `bomf fuse --member` takes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -17,16 +16,8 @@ pub enum MemberConfig {
     Path(String),
     /// A checkpoint with a name.
     Named(NamedMemberConfig),
-}
-
-impl MemberConfig {
-    /// Where it is.
-    pub fn path(&self) -> &str {
-        match self {
-            Self::Path(path) => path,
-            Self::Named(member) => &member.path,
-        }
-    }
+    /// The members of an earlier run.
+    Run(RunMembersConfig),
 }
 
 /// A checkpoint with a name.
@@ -37,6 +28,14 @@ pub struct NamedMemberConfig {
     pub path: String,
     /// What reports call it.
     pub name: String,
+}
+
+/// The members of an earlier run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunMembersConfig {
+    /// Name of the run: the last one of that name that has come to its end and trained its members.
+    pub run: String,
 }
 
 /// What evaluates a fused model.
@@ -50,9 +49,9 @@ pub enum EvaluateConfig {
         /// The program, see `run` in docs/existing-checkpoints.md: a line for the shell, or a list of arguments. `{model}` is
         /// the folder, `{split}` is `validation` or `test`, `{out}` is a path where it may leave its JSON instead of printing.
         run: RunConfig,
-        /// The numbers that count, by what reports call them.
+        /// The numbers that count, by what reports call them, in this order.
         #[schemars(length(min = 1))]
-        scores: BTreeMap<String, ScoreConfig>,
+        scores: Named<ScoreConfig>,
         /// Seconds after which an attempt is ended.
         #[serde(default = "EvaluateConfig::hour")]
         #[schemars(range(min = 0.001, max = 31_536_000.0))]

@@ -13,7 +13,7 @@ use super::UseConfig;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FuseConfig {
-    /// What computes weights from members and coefficients. `use: auto` chooses by the devices that are there, their free
+    /// What computes weights from members and coefficients. `auto` chooses by the devices that are there, their free
     /// memory and the size of the members, and says why.
     pub fuser: UseConfig,
     /// Most evaluations of a method beyond those of the members themselves.

@@ -1,12 +1,14 @@
 //! The configuration: what may stand in a YAML file, checked before anything is done with it.
 //!
-//! The doc comments of the sections below are their reference text.
+//! The doc comments of the sections below are their reference text. Where a section needs nothing but `use`, its name is
+//! enough: `optimizer: gp` is `optimizer: { use: gp }`.
 
 mod data;
 pub mod document;
 mod evaluate;
 mod fuse;
 mod metrics;
+mod named;
 pub mod schema;
 mod semantics;
 mod tune;
@@ -30,6 +32,7 @@ pub use fuse::{
 pub use metrics::{
     Combine, CombineConfig, DirectionConfig, MetricConfig, OfConfig, UseMetricConfig,
 };
+pub use named::Named;
 pub use tune::{AxisConfig, ChoicesConfig, RangeConfig, ScaleConfig, TuneConfig};
 
 /// A run, from data to report.
@@ -116,7 +119,7 @@ pub enum TaskConfig {
     Regression {},
 }
 
-/// A plugin with its options.
+/// A plugin with its options; without options its name is enough.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UseConfig {
     /// Its name: `bomf plugins list` shows all.
@@ -227,16 +230,25 @@ pub struct Loaded {
 /// # Errors
 /// Everything that keeps it from being read, at once.
 pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failures> {
-    parse(Document::read(path, sets)?)
+    parse(Document::read(path)?, sets)
 }
 
-/// The values of a document, checked against their own schema.
+/// The values of a document after changes of the form `key.path=value`, checked against their own schema. In the document
+/// plain names are spelled out, before each change and at the end.
 ///
 /// # Errors
-/// Every unknown key, wrong type and value out of range.
-pub fn read<T: JsonSchema + DeserializeOwned>(document: &Document) -> Result<T, Failures> {
+/// The first change that cannot be made; else every unknown key, wrong type and value out of range.
+pub fn read<T: JsonSchema + DeserializeOwned>(
+    document: &mut Document,
+    sets: &[String],
+) -> Result<T, Failures> {
     let mut problems = Vec::new();
     let schema = schemars::schema_for!(T).to_value();
+    schema::spell_out(&schema, &mut document.value);
+    for set in sets {
+        document.set(set)?;
+        schema::spell_out(&schema, &mut document.value);
+    }
     schema::check(&schema, &document.value, "", document, &mut problems);
     if !problems.is_empty() {
         return Err(Failures(problems));
@@ -247,8 +259,8 @@ pub fn read<T: JsonSchema + DeserializeOwned>(document: &Document) -> Result<T, 
     Ok(value)
 }
 
-fn parse(document: Document) -> Result<Loaded, Failures> {
-    let config: Config = read(&document)?;
+fn parse(mut document: Document, sets: &[String]) -> Result<Loaded, Failures> {
+    let config: Config = read(&mut document, sets)?;
     let mut problems = Vec::new();
     semantics::check(&config, &document, &mut problems);
     Ok(Loaded {
@@ -271,7 +283,12 @@ mod tests {
     const WHOLE: &str = include_str!("../../../configs/movie-reviews.yaml");
 
     fn load(text: &str) -> Result<Config, Failures> {
-        let loaded = parse(Document::parse(Path::new("x.yaml"), text)?)?;
+        load_with(text, &[])
+    }
+
+    fn load_with(text: &str, sets: &[&str]) -> Result<Config, Failures> {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let loaded = parse(Document::parse(Path::new("x.yaml"), text)?, &sets)?;
         match loaded.problems.is_empty() {
             true => Ok(loaded.config),
             false => Err(Failures(loaded.problems)),
@@ -389,7 +406,7 @@ mod tests {
                 "objectives: [loss, acuracy]",
                 "config::objective",
             ),
-            ("- { use: swa }", "- { use: greedy }", "config::name"),
+            ("- swa", "- greedy", "config::name"),
             (
                 "low: 1e-5, high: 3e-4",
                 "low: 1e-2, high: 3e-4",
@@ -432,6 +449,98 @@ mod tests {
             let failure = only(&WHOLE.replacen(from, to, 1));
             assert_eq!(failure.code, code, "{failure}");
         }
+    }
+
+    #[test]
+    fn a_name_stands_for_a_section_that_needs_nothing_but_use() {
+        let plain = "members: [a]\nevaluate: model\nmodel: { task: { kind: regression } }\n\
+             data: { validation: &file { path: x, fields: { value: y } }, test: *file }\n\
+             metrics: [mse, { use: mae, name: error }, { combine: minimum, of: [mse, error], name: low }]\n\
+             fuse: { fuser: auto, methods: [swa, bomf] }\n";
+        let spelled_out = plain
+            .replace(": model\n", ": { use: model }\n")
+            .replace("[mse, {", "[ { use: mse }, {")
+            .replace(": auto", ": { use: auto }")
+            .replace("[swa, bomf]", "[ { use: swa }, { use: bomf } ]");
+        assert_eq!(spelled_out.matches("{ use:").count(), 6);
+        let written = |config: Config| serde_json::to_value(config).unwrap();
+        assert_eq!(
+            written(load(plain).unwrap()),
+            written(load(&spelled_out).unwrap())
+        );
+        // What is set goes below a name, and may be one.
+        let sets = [
+            "metrics[0].by=group",
+            "fuse.fuser=torch",
+            "fuse.fuser.device=cpu",
+            "fuse.methods[1].iterations=3",
+        ];
+        let set = load_with(plain, &sets).unwrap();
+        assert_eq!(
+            set.metrics[0].as_use().unwrap().by.as_deref(),
+            Some("group")
+        );
+        assert_eq!(set.fuse.fuser.plugin, "torch");
+        assert_eq!(set.fuse.fuser.options["device"], "cpu");
+        assert_eq!(set.fuse.methods[1].iterations, Some(3));
+    }
+
+    #[test]
+    fn what_is_no_name_is_told_what_it_should_be() {
+        for (from, to, place, message, hint) in [
+            (
+                "fuser: cpu",
+                "fuser: [cpu]",
+                "x.yaml:37:3: fuse.fuser",
+                "found a list, expected a name or a section with `use`",
+                None,
+            ),
+            (
+                "  - f1",
+                "  - 1",
+                "x.yaml:19:5: metrics[1]",
+                "found `1`, expected a section with `combine` and `of` and `name` or a name or a section with `use`",
+                None,
+            ),
+            (
+                "seed: 17",
+                "evaluate: modle",
+                "x.yaml:4:1: evaluate.use",
+                "found `modle`, expected `model` or `command` or `predictions`",
+                Some("did you mean `model`?"),
+            ),
+            (
+                "seed: 17",
+                "evaluate: { run: x }",
+                "x.yaml:4:1: evaluate.use",
+                "found nothing, expected `model` or `command` or `predictions`",
+                None,
+            ),
+            (
+                "kind: classification",
+                "kind: clasification",
+                "x.yaml:8:11: model.task.kind",
+                "found `clasification`, expected `classification` or `regression`",
+                Some("did you mean `classification`?"),
+            ),
+        ] {
+            assert!(WHOLE.contains(from), "{from}");
+            let failure = only(&WHOLE.replacen(from, to, 1));
+            assert_eq!((&*failure.place, &*failure.message), (place, message));
+            assert_eq!(failure.hint.as_deref(), hint);
+        }
+        // A section that needs more says what is missing; a name alone is no section where `use` may be left out.
+        let needs = load("evaluate: command\nmembers: [a]\n").unwrap_err().0;
+        let places: Vec<&str> = needs.iter().map(|failure| &*failure.place).collect();
+        assert_eq!(
+            places,
+            ["x.yaml:1:1: evaluate.run", "x.yaml:1:1: evaluate.scores"]
+        );
+        assert!(
+            only("model: candle\n")
+                .message
+                .contains("found `candle`, expected a section with `task`")
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The same walker checks the host's own sections and every plugin's options. All problems are gathered.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::document::{Document, child, item};
 use crate::diagnostics::Failure;
@@ -64,7 +64,7 @@ impl Walk<'_> {
         if choices.contains(value) {
             return;
         }
-        let names: Vec<String> = choices.iter().map(plain).collect();
+        let names = texts(choices);
         let mut failure = self.document.problem(
             at,
             "config::choice",
@@ -94,6 +94,14 @@ impl Walk<'_> {
         if options.iter().any(|option| fits(&option)) {
             return;
         }
+        if let (Some((key, names)), Value::Object(map)) = (kinds(self.root, options), value) {
+            let at = child(at, key);
+            match map.get(key) {
+                Some(name) if names.contains(name) => {}
+                Some(name) => return self.choice(&names, name, &at),
+                None => return self.missing(&alternatives(&texts(&names)), &at),
+            }
+        }
         let alike: Vec<&Value> = options
             .iter()
             .filter(|option| {
@@ -106,17 +114,9 @@ impl Walk<'_> {
         match meant(self.root, alike, value)[..] {
             [only] => self.value(only, value, at),
             _ => {
-                let kinds: Vec<String> = options
-                    .iter()
-                    .map(|option| expected(self.root, option))
-                    .collect();
-                let kinds: Vec<String> =
-                    kinds.into_iter().filter(|kind| kind != "nothing").collect();
-                self.problem(
-                    at,
-                    "config::type",
-                    format!("found {}, expected {}", show(value), kinds.join(" or ")),
-                );
+                let kinds = one_of(self.root, options);
+                let message = format!("found {}, expected {kinds}", show(value));
+                self.problem(at, "config::type", message);
             }
         }
     }
@@ -181,13 +181,14 @@ impl Walk<'_> {
                 let kind = properties
                     .get(key)
                     .map_or(String::new(), |p| expected(self.root, p));
-                self.problem(
-                    &child(at, key),
-                    "config::missing",
-                    format!("found nothing, expected {kind}"),
-                );
+                self.missing(&kind, &child(at, key));
             }
         }
+    }
+
+    fn missing(&mut self, kind: &str, at: &str) {
+        let message = format!("found nothing, expected {kind}");
+        self.problem(at, "config::missing", message);
     }
 
     fn unknown(&mut self, properties: &Map<String, Value>, key: &str, at: &str) {
@@ -210,6 +211,61 @@ impl Walk<'_> {
         };
         self.problems.push(failure.hint(hint));
     }
+}
+
+/// Where a section needs nothing but `use`, a plain name stands for it: `accuracy` for `{ use: accuracy }`. Puts the section
+/// in its place, wherever the schema has one.
+pub fn spell_out(schema: &Value, value: &mut Value) {
+    spell(schema, schema, value);
+}
+
+fn spell(root: &Value, schema: &Value, value: &mut Value) {
+    let schema = resolve(root, schema);
+    for list in ["anyOf", "oneOf"] {
+        let options = schema.get(list).and_then(Value::as_array);
+        for option in options.into_iter().flatten() {
+            spell(root, option, value);
+        }
+    }
+    if value.is_string() && needs_only_use(schema) {
+        *value = json!({"use": value});
+    }
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                spell(root, &schema["items"], item);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                let property = schema["properties"].get(key);
+                spell(
+                    root,
+                    property.unwrap_or(&schema["additionalProperties"]),
+                    value,
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a plain name may stand for a section.
+fn needs_only_use(schema: &Value) -> bool {
+    schema.get("required") == Some(&json!(["use"]))
+}
+
+/// The property by which sections of several kinds are told apart, with its value in each.
+fn kinds<'a>(root: &'a Value, options: &'a [Value]) -> Option<(&'a str, Vec<Value>)> {
+    let constant = |option: &'a Value, key: &str| {
+        let property = &resolve(root, option)["properties"][key];
+        property.get("const").cloned()
+    };
+    let first = resolve(root, options.first()?)["properties"].as_object()?;
+    first.keys().find_map(|key| {
+        let names: Option<Vec<Value>> = options.iter().map(|o| constant(o, key)).collect();
+        Some((key.as_str(), names?))
+    })
 }
 
 /// For variants that name their kind in a constant property: whether it is this value's.
@@ -317,15 +373,11 @@ fn has_type(schema: &Value, value: &Value) -> bool {
 pub fn expected(root: &Value, schema: &Value) -> String {
     let schema = resolve(root, schema);
     if let Some(choices) = choices(root, schema) {
-        return alternatives(&choices.iter().map(plain).collect::<Vec<_>>());
+        return alternatives(&texts(&choices));
     }
     for list in ["anyOf", "oneOf"] {
         if let Some(options) = schema.get(list).and_then(Value::as_array) {
-            let kinds = options
-                .iter()
-                .map(|option| expected(root, option))
-                .filter(|kind| kind != "nothing");
-            return kinds.collect::<Vec<_>>().join(" or ");
+            return one_of(root, options);
         }
     }
     let named = types(schema).into_iter().map(|name| match name {
@@ -348,6 +400,17 @@ pub fn expected(root: &Value, schema: &Value) -> String {
     }
 }
 
+/// What one of several schemas asks for, each said once.
+fn one_of(root: &Value, options: &[Value]) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in options.iter().map(|option| expected(root, option)) {
+        if kind != "nothing" && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds.join(" or ")
+}
+
 /// A section by the keys that it cannot do without.
 fn section(schema: &Value) -> String {
     let required = schema
@@ -361,6 +424,7 @@ fn section(schema: &Value) -> String {
         .collect();
     match names.is_empty() {
         true => "a section with keys".to_owned(),
+        false if needs_only_use(schema) => "a name or a section with `use`".to_owned(),
         false => format!("a section with {}", names.join(" and ")),
     }
 }
@@ -392,6 +456,10 @@ fn alternatives(names: &[String]) -> String {
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(" or ")
+}
+
+fn texts(values: &[Value]) -> Vec<String> {
+    values.iter().map(plain).collect()
 }
 
 fn plain(value: &Value) -> String {

@@ -143,7 +143,7 @@ impl Check<'_> {
         let EvaluateConfig::Command { scores, .. } = evaluate else {
             return;
         };
-        for (name, score) in scores {
+        for (name, score) in scores.iter() {
             let at = child("evaluate.scores", name);
             if let Some((low, high)) = score.range.filter(|(low, high)| low >= high) {
                 let message = format!("found {low} to {high}, expected low < high");
@@ -353,7 +353,7 @@ impl Check<'_> {
         // Metrics with several scores have names of the form `metric.score`, which the plan checks.
         let mut known: Vec<String> = match &self.config.evaluate {
             EvaluateConfig::Model {} => vec!["loss".to_owned()],
-            EvaluateConfig::Command { scores, .. } => scores.keys().cloned().collect(),
+            EvaluateConfig::Command { scores, .. } => scores.names().cloned().collect(),
             EvaluateConfig::Predictions { .. } => Vec::new(),
         };
         for metric in &self.config.metrics {

@@ -23,7 +23,12 @@ use crate::diagnostics::Failure;
 use crate::timing::{Spent, Timing};
 use lines::Lines;
 
-const JOURNAL: &str = "journal.jsonl";
+/// Where runs lie that are not told where.
+pub const RUNS: &str = "runs";
+/// A file that every run has.
+pub const JOURNAL: &str = "journal.jsonl";
+/// A file that a run has when it has come to its end.
+pub const REPORT: &str = "report.json";
 const LOCK: &str = "lock";
 
 /// An open run folder. One process at a time has it open.
@@ -263,6 +268,33 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     file.write_all(format!("process {}\n", std::process::id()).as_bytes())
         .map_err(fault)?;
     Ok(file)
+}
+
+/// The last run of that name, by the time in its folder's name, that has got so far as to have a file.
+///
+/// # Errors
+/// When there is none.
+pub fn last(runs: &Path, name: &str, file: &str) -> Result<PathBuf, Failure> {
+    let prefix = format!("{name}-");
+    let entries = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let folders = entries.map(|entry| entry.path()).filter(|path| {
+        let time = path
+            .file_name()
+            .and_then(|file| file.to_str())
+            .and_then(|file| file.strip_prefix(&prefix));
+        time.is_some_and(|time| time.len() == 15 && path.join(file).is_file())
+    });
+    folders.max().ok_or_else(|| {
+        Failure::input(
+            "run::none",
+            runs.display(),
+            format!("found no run named `{name}`"),
+        )
+        .hint("name its folder with `--out`, or start one without `--resume`")
+    })
 }
 
 #[cfg(test)]

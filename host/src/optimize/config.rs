@@ -2,15 +2,14 @@
 //!
 //! The doc comments of the sections below are their reference text.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    ChoicesConfig, ChooseBest, ChooseWeights, ConstraintConfig, DirectionConfig, RangeConfig,
-    UseConfig,
+    ChoicesConfig, ChooseBest, ChooseWeights, ConstraintConfig, DirectionConfig, Named,
+    RangeConfig, UseConfig,
 };
 
 /// A space, what is sought in it, and by what.
@@ -18,7 +17,7 @@ use crate::config::{
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
     /// Where points lie: parameters by name.
-    pub space: BTreeMap<String, DomainConfig>,
+    pub space: Named<DomainConfig>,
     /// What is sought.
     #[schemars(length(min = 1))]
     pub objectives: Vec<ObjectiveConfig>,

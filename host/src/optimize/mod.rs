@@ -43,8 +43,8 @@ pub fn optimize(
     arguments: &OptimizeArguments,
     registry_of: impl Fn(&[PathBuf]) -> Registry,
 ) -> Result<(), Failures> {
-    let document = Document::read(&arguments.space, &arguments.set)?;
-    let config: SearchConfig = read(&document)?;
+    let mut document = Document::read(&arguments.space)?;
+    let config: SearchConfig = read(&mut document, &arguments.set)?;
     let registry = registry_of(&config.plugins);
     let search = Search::resolve(&config, &document, &registry)?;
     let optimizer = registry.optimizer(&search.optimizer, &search.options, &search.context)?;

@@ -75,7 +75,7 @@ impl Search {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         Ok(Self {
-            axes: axes(config, document),
+            axes: axes(config),
             objectives: config.objectives.iter().map(objective).collect(),
             constraints: config.constraints.iter().map(|c| c.constraint()).collect(),
             choice,
@@ -125,9 +125,8 @@ impl Search {
 }
 
 /// The parameters in the order in which the file has them.
-fn axes(config: &SearchConfig, document: &Document) -> Vec<Axis> {
-    let written = document.value["space"].as_object().into_iter().flatten();
-    let axis = |name: &String| match config.space.get(name)? {
+fn axes(config: &SearchConfig) -> Vec<Axis> {
+    let axis = |(name, domain): (&String, &DomainConfig)| match domain {
         DomainConfig::Simplex(simplex) => {
             let domain = Domain::Simplex {
                 dimension: simplex.simplex,
@@ -136,15 +135,15 @@ fn axes(config: &SearchConfig, document: &Document) -> Vec<Axis> {
                 name: name.clone(),
                 domain,
             };
-            Some(Axis {
+            Axis {
                 parameter,
                 choices: Vec::new(),
-            })
+            }
         }
-        DomainConfig::Range(range) => Some(axis_plan(name, &AxisConfig::Range(range.clone()))),
-        DomainConfig::Choices(list) => Some(axis_plan(name, &AxisConfig::Choices(list.clone()))),
+        DomainConfig::Range(range) => axis_plan(name, &AxisConfig::Range(range.clone())),
+        DomainConfig::Choices(list) => axis_plan(name, &AxisConfig::Choices(list.clone())),
     };
-    written.filter_map(|(name, _)| axis(name)).collect()
+    config.space.iter().map(axis).collect()
 }
 
 fn objective(config: &super::config::ObjectiveConfig) -> Objective {
@@ -169,7 +168,7 @@ impl Check<'_> {
             let message = "found nothing to search, expected one parameter or more";
             self.problem("space", "config::space", message);
         }
-        for (name, domain) in &config.space {
+        for (name, domain) in config.space.iter() {
             let at = child("space", name);
             match domain {
                 DomainConfig::Simplex(_) => {}

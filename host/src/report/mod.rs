@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::data::DataFacts;
 use crate::diagnostics::Failure;
 use crate::fuser::{AUTO, Choice};
-use crate::journal::file;
+use crate::journal::{REPORT, file};
 use crate::memory;
 use crate::plan::Plan;
 use crate::registry::Registry;
@@ -139,7 +139,7 @@ impl Report {
             "seconds": spent.on,
             "peak_anonymous_mib": memory::peak_anonymous_mib(),
         });
-        file::write_json(&folder.join("report.json"), &value)?;
+        file::write_json(&folder.join(REPORT), &value)?;
         file::write(&folder.join("report.md"), self.markdown(spent).as_bytes())
     }
 }

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cli::score::ScoreArguments;
-use crate::config::MetricConfig;
 use crate::config::document::{Document, item, value};
 use crate::config::schema::{self, nearest};
+use crate::config::{self, MetricConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::metrics::{self, Metrics};
 use crate::plan::Names;
@@ -26,11 +26,7 @@ pub fn open(
 ) -> Result<Metrics, Failures> {
     let mut document = entries(arguments)?;
     let mut problems = Vec::new();
-    let schema = schemars::schema_for!(Vec<MetricConfig>).to_value();
-    schema::check(&schema, &document.value, "", &document, &mut problems);
-    if !problems.is_empty() {
-        return Err(Failures(problems));
-    }
+    config::read::<Vec<MetricConfig>>(&mut document, &[])?;
     for text in &arguments.options {
         if let Err(problem) = lay_over(&mut document.value, text, registry) {
             problems.push(*problem);
@@ -70,7 +66,7 @@ fn entries(arguments: &ScoreArguments) -> Result<Document, Failure> {
         .iter()
         .map(|text| match text.trim_start().starts_with('{') {
             true => format!("- {}\n", text.replace(['\n', '\r'], " ")),
-            false => format!("- {}\n", json!({"use": text})),
+            false => format!("- {}\n", json!(text)),
         });
     Document::parse(Path::new("METRIC"), &lines.collect::<String>())
 }

@@ -20,11 +20,12 @@ use super::Run;
 use super::VALIDATION;
 use super::evaluator::{Evaluator, evaluate};
 use super::fuse::bits;
-use super::trajectory::{Trajectory, describe};
+use super::trajectory::{Trajectory, WEIGHTS_OF_MEMBERS, describe};
 use crate::config::MemberConfig;
 use crate::config::document::{Document, child, item};
 use crate::diagnostics::{Failure, Failures};
 use crate::fuse;
+use crate::journal::{self, REPORT, RUNS};
 use crate::metrics::Evaluation;
 use crate::timing::Category;
 use crate::weights;
@@ -98,18 +99,23 @@ pub fn resolve(
     let (mut members, mut problems) = (Vec::<MemberPlan>::new(), Vec::new());
     for (index, config) in configs.iter().enumerate() {
         let at = item("members", index);
-        let paths = fitting(&folder.join(config.path()));
-        if paths.is_empty() {
-            let what = format!(
-                "found nothing that fits {}",
-                folder.join(config.path()).display()
-            );
-            problems.push(document.problem(&at, "config::member", what));
-        }
+        let paths = match config {
+            MemberConfig::Path(path) => there(&folder.join(path)),
+            MemberConfig::Named(member) => there(&folder.join(&member.path)),
+            MemberConfig::Run(members) => of_run(&members.run),
+        };
+        let paths = paths.unwrap_or_else(|(what, hint)| {
+            let problem = document.problem(&at, "config::member", what);
+            problems.push(match hint {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
+            Vec::new()
+        });
         for path in paths {
             let name = match config {
                 MemberConfig::Named(named) => named.name.clone(),
-                MemberConfig::Path(_) => given_name(&path),
+                MemberConfig::Path(_) | MemberConfig::Run(_) => given_name(&path),
             };
             if let Some(other) = members.iter().find(|other| other.name == name) {
                 let what = format!(
@@ -119,7 +125,7 @@ pub fn resolve(
                 );
                 let at = match config {
                     MemberConfig::Named(_) => child(&at, "name"),
-                    MemberConfig::Path(_) => at.clone(),
+                    MemberConfig::Path(_) | MemberConfig::Run(_) => at.clone(),
                 };
                 let problem = document.problem(&at, "config::name", what);
                 problems
@@ -132,6 +138,28 @@ pub fn resolve(
         true => Ok(members),
         false => Err(Failures(problems)),
     }
+}
+
+/// What was found instead of members, and what to do.
+type Missing = (String, Option<String>);
+
+/// What fits a path.
+fn there(path: &Path) -> Result<Vec<PathBuf>, Missing> {
+    let found = fitting(path);
+    match found.is_empty() {
+        true => Err((format!("found nothing that fits {}", path.display()), None)),
+        false => Ok(found),
+    }
+}
+
+/// The members that the last run of that name has trained.
+fn of_run(name: &str) -> Result<Vec<PathBuf>, Missing> {
+    let folder = journal::last(Path::new(RUNS), name, REPORT).map_err(|failure| {
+        let what = format!("{} that has come to its end in `{RUNS}`", failure.message);
+        let hint = "start it before, from this folder: its configuration has that `name`";
+        (what, Some(hint.to_owned()))
+    })?;
+    there(&folder.join(WEIGHTS_OF_MEMBERS))
 }
 
 /// The paths that fit a path with patterns in its parts, in natural order; the path itself without a pattern.

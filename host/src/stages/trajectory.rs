@@ -120,6 +120,9 @@ pub fn members(
         .collect()
 }
 
+/// The weights that are left when a run has come to its end, as a pattern below its folder.
+pub const WEIGHTS_OF_MEMBERS: &str = "trajectory/step-*/weights.safetensors";
+
 fn folder(step: u64) -> PathBuf {
     PathBuf::from("trajectory").join(format!("step-{step:06}"))
 }
