@@ -196,46 +196,31 @@ fn kernel(
 /// # Errors
 /// When there is none; says which there are.
 pub(crate) fn find(options: &Options) -> Result<Adapter> {
-    // OpenGL is opened last: where it is of no use it says so on standard error.
-    let attempts: &[Backends] = match options.backend {
-        None => &[Backends::all().difference(Backends::GL), Backends::GL],
-        Some(Backend::Vulkan) => &[Backends::VULKAN],
-        Some(Backend::Metal) => &[Backends::METAL],
-        Some(Backend::Dx12) => &[Backends::DX12],
-        Some(Backend::Gl) => &[Backends::GL],
+    let backends = match options.backend {
+        None => Backends::all(),
+        Some(Backend::Vulkan) => Backends::VULKAN,
+        Some(Backend::Metal) => Backends::METAL,
+        Some(Backend::Dx12) => Backends::DX12,
+        Some(Backend::Gl) => Backends::GL,
     };
+    let instance = Instance::new(InstanceDescriptor::new_without_display_handle());
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.sort_by_key(rank);
+    let names: Vec<String> = adapters.iter().map(name).collect();
     let wanted = options
         .adapter
         .as_deref()
         .unwrap_or_default()
         .to_lowercase();
-    let mut names = Vec::new();
-    for &backends in attempts {
-        let mut adapters = adapters(backends);
-        adapters.sort_by_key(rank);
-        names.extend(adapters.iter().map(name));
-        let fits = |adapter: &Adapter| name(adapter).to_lowercase().contains(&wanted);
-        if let Some(adapter) = adapters.into_iter().find(fits) {
-            return Ok(adapter);
-        }
-    }
-    let there = match names.is_empty() {
-        true => "none".to_owned(),
-        false => format!("`{}`", names.join("`, `")),
-    };
-    Err(
+    let fits = |adapter: &Adapter| name(adapter).to_lowercase().contains(&wanted);
+    adapters.into_iter().find(fits).ok_or_else(|| {
+        let there = match names.is_empty() {
+            true => "none".to_owned(),
+            false => format!("`{}`", names.join("`, `")),
+        };
         PluginError::unsupported(format!("found no GPU that fits; adapters: {there}"))
-            .hint("install a driver for Vulkan, Metal or DirectX 12, or fuse with `use: cpu`"),
-    )
-}
-
-/// All adapters of some backends; others are not opened.
-fn adapters(backends: Backends) -> Vec<Adapter> {
-    let instance = Instance::new(InstanceDescriptor {
-        backends,
-        ..InstanceDescriptor::new_without_display_handle()
-    });
-    pollster::block_on(instance.enumerate_adapters(backends))
+            .hint("install a driver for Vulkan, Metal or DirectX 12, or fuse with `use: cpu`")
+    })
 }
 
 fn name(adapter: &Adapter) -> String {
@@ -243,15 +228,17 @@ fn name(adapter: &Adapter) -> String {
     format!("{} ({})", info.name, info.backend)
 }
 
-/// Real GPUs before software.
-fn rank(adapter: &Adapter) -> u8 {
-    match adapter.get_info().device_type {
+/// Real GPUs before software; Vulkan, Metal and DirectX before OpenGL.
+fn rank(adapter: &Adapter) -> (u8, bool) {
+    let info = adapter.get_info();
+    let kind = match info.device_type {
         DeviceType::DiscreteGpu => 0,
         DeviceType::IntegratedGpu => 1,
         DeviceType::VirtualGpu => 2,
         DeviceType::Other => 3,
         DeviceType::Cpu => 4,
-    }
+    };
+    (kind, info.backend == wgpu::Backend::Gl)
 }
 
 /// What a host is told that chooses a fuser by itself. wgpu does not know how much memory a GPU has.

@@ -26,7 +26,7 @@ const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 pub struct Options {
     /// Part of the adapter's name, for example `nvidia` or `llvmpipe`; by default the fastest one is used.
     pub adapter: Option<String>,
-    /// The interface to the adapter; by default Vulkan, Metal or DirectX 12, and OpenGL only where they have no adapter that fits.
+    /// The interface to the adapter; by default Vulkan, Metal or DirectX 12 before OpenGL.
     pub backend: Option<Backend>,
     /// Most MiB of one buffer; by default what the adapter allows.
     #[schemars(range(min = 1, max = 65536))]
