@@ -12,6 +12,8 @@ use bomf_plugin_api::{Context, Dtype, Member, SharedBytes, Tensor, TensorMut, Te
 const MEMBERS: usize = 15;
 const ELEMENTS: usize = 25_000_000;
 const ROUNDS: usize = 30;
+/// Of them with reductions.
+const REDUCTIONS: usize = 9;
 
 fn main() {
     let threads = std::env::args()
@@ -66,7 +68,7 @@ fn measure(dtype: Dtype, threads: usize) {
                 session.fuse(&coefficients, &mut tensor).expect("a fusion")
             }) / now,
         );
-        if round < 3 {
+        if round < REDUCTIONS {
             gram.push(rate(bytes, || drop(session.gram().expect("a gram matrix"))) / now);
             project.push(
                 rate(bytes, || {
