@@ -3,6 +3,7 @@
 //! BLAKE3 is a tree: pieces of a power of two of bytes are subtrees that any thread may hash at any time, for example when
 //! it has just read them for another purpose. At the end they are merged into the digest that `b3sum` prints.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,15 +14,20 @@ use blake3::hazmat::{
 use crate::checkpoint::WeightsFile;
 use crate::error::Result;
 
-/// Bytes per piece: enough for all lanes of the hash, little enough for a core's own cache.
-const PIECE: u64 = 1 << 18;
+/// Bytes per piece: some rounds of all lanes of the hash, and no more than a block of many members has of each of them, so
+/// that what was hashed is still in a core's own cache when it is summed.
+const PIECE: u64 = 1 << 16;
 
 /// The digest of a file in the making.
 pub struct Digester<'a> {
     file: &'a WeightsFile,
     claimed: Vec<AtomicBool>,
-    values: Mutex<Vec<ChainingValue>>,
+    subtrees: Mutex<Subtrees>,
 }
+
+/// Values of subtrees that lie beside none of their own size, by their length in bytes and their number among those of this
+/// length: as many as there are gaps, whatever the size of the file.
+type Subtrees = HashMap<(u64, u64), ChainingValue>;
 
 impl<'a> Digester<'a> {
     /// Nothing is hashed yet.
@@ -30,7 +36,7 @@ impl<'a> Digester<'a> {
         Self {
             file,
             claimed: (0..pieces).map(|_| AtomicBool::new(false)).collect(),
-            values: Mutex::new(vec![[0; 32]; pieces]),
+            subtrees: Mutex::default(),
         }
     }
 
@@ -64,8 +70,29 @@ impl<'a> Digester<'a> {
         let mut hasher = blake3::Hasher::new();
         hasher.set_input_offset(offset).update(bytes);
         let value = hasher.finalize_non_root();
-        self.values.lock().expect("no holder panics")[piece] = value;
+        self.add(piece as u64, value);
         Ok(())
+    }
+
+    /// Merges the value of a piece with all neighbours that are there.
+    fn add(&self, piece: u64, mut value: ChainingValue) {
+        let mut subtrees = self.subtrees.lock().expect("no holder panics");
+        let (mut size, mut index) = (PIECE, piece);
+        // The root is made at the end, and so is what the end of the file cuts.
+        let is_inner = |size: u64, index: u64| {
+            size < self.file.length() && (index + 1) * size <= self.file.length()
+        };
+        while is_inner(2 * size, index / 2) {
+            let Some(neighbour) = subtrees.remove(&(size, index ^ 1)) else {
+                break;
+            };
+            value = match index % 2 {
+                0 => merge_subtrees_non_root(&value, &neighbour, Mode::Hash),
+                _ => merge_subtrees_non_root(&neighbour, &value, Mode::Hash),
+            };
+            (size, index) = (2 * size, index / 2);
+        }
+        subtrees.insert((size, index), value);
     }
 
     /// The digest in hexadecimal, after hashing with so many threads what was not hashed before.
@@ -98,27 +125,28 @@ impl<'a> Digester<'a> {
                 .map(|other| other.join().expect("no worker panics"));
             others.fold(own, Result::and)
         })?;
-        let values = self.values.into_inner().expect("no holder panicked");
+        let subtrees = self.subtrees.into_inner().expect("no holder panicked");
         let length = self.file.length();
-        let left = (left_subtree_len(length) / PIECE) as usize;
+        let left = left_subtree_len(length);
         let digest = merge_subtrees_root(
-            &merge(&values[..left], left as u64 * PIECE),
-            &merge(&values[left..], length - left as u64 * PIECE),
+            &value(&subtrees, 0, left),
+            &value(&subtrees, left, length - left),
             Mode::Hash,
         );
         Ok(digest.to_hex().to_string())
     }
 }
 
-/// The value of the subtree over some pieces that have `length` bytes together.
-fn merge(values: &[ChainingValue], length: u64) -> ChainingValue {
-    if let [value] = values {
+/// The value of the subtree over so many bytes from `start` on.
+fn value(subtrees: &Subtrees, start: u64, length: u64) -> ChainingValue {
+    let size = length.next_power_of_two().max(PIECE);
+    if let Some(value) = subtrees.get(&(size, start / size)) {
         return *value;
     }
-    let left = (left_subtree_len(length) / PIECE) as usize;
+    let left = left_subtree_len(length);
     merge_subtrees_non_root(
-        &merge(&values[..left], left as u64 * PIECE),
-        &merge(&values[left..], length - left as u64 * PIECE),
+        &value(subtrees, start, left),
+        &value(subtrees, start + left, length - left),
         Mode::Hash,
     )
 }
@@ -130,13 +158,23 @@ mod tests {
     #[test]
     fn digests_are_those_of_the_whole_file_whatever_is_hashed_first() {
         let folder = tempfile::tempdir().unwrap();
-        for length in [0, 1, 1000, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE + 777] {
+        for length in [
+            0,
+            1,
+            1000,
+            PIECE,
+            PIECE + 1,
+            3 * PIECE,
+            5 * PIECE + 777,
+            8 * PIECE,
+            8 * PIECE - 1,
+        ] {
             let bytes: Vec<u8> = (0..length).map(|i| (i * 7 % 251) as u8).collect();
             let path = folder.path().join("x");
             std::fs::write(&path, &bytes).unwrap();
             let file = WeightsFile::open(&path).unwrap();
             let expected = blake3::hash(&bytes).to_hex().to_string();
-            for early in [0..0, 0..length, length / 3..length / 2] {
+            for early in [0..0, 0..length, length / 3..length / 2, length / 2..length] {
                 let digester = Digester::new(&file);
                 digester.hash(early, &mut Vec::new()).unwrap();
                 assert_eq!(digester.finish(3).unwrap(), expected, "{length}");

@@ -59,6 +59,7 @@ impl<'a> Plan<'a> {
             digesters: self.digesters(effort.digests),
             truncations: Mutex::default(),
             next: AtomicUsize::new(0),
+            released: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         };
         std::thread::scope(|scope| {

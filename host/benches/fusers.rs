@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 const MEMBERS: usize = 15;
 const ELEMENTS: usize = 25_000_000;
 const ROUNDS: usize = 30;
+/// Of them with reductions.
+const REDUCTIONS: usize = 9;
 /// What a fuser may take for its fusions of one type, once it has done three.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -108,7 +110,7 @@ fn measure(name: &str, fuser: &dyn Fuser, members: &[Member], stream: &mut Strea
         });
         speed.push(rate_of_fusion);
         fuse.push(rate_of_fusion / now);
-        if round < 3 {
+        if round < REDUCTIONS {
             let rate_of_gram = rate(bytes, || drop(session.gram().expect("a gram matrix")));
             gram.push(rate_of_gram / now);
             let gradient = &members[0].tensors;

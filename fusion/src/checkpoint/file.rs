@@ -94,6 +94,17 @@ impl WeightsFile {
             .get(start..usize::try_from(range.end).ok()?)
     }
 
+    /// Gives back the pages that were read; who reads them again gets them again. What this costs, unmapping costs less.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        if let Some(map) = &self.map {
+            // SAFETY: the map is shared with the file and never written: the same bytes come back from there.
+            let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // Where it is not done here, it is done at the end.
+            drop(released);
+        }
+    }
+
     /// Fills a buffer with what stands at an offset.
     ///
     /// # Errors

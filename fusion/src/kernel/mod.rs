@@ -67,20 +67,20 @@ impl Level {
 }
 
 /// A function whose body is compiled once for each level. The body is generic over the [`Machine`] and, where it says
-/// `registers`, over how many sums it keeps in registers beside each other and how many f64 numbers one of them holds.
+/// `registers`, over the rows and columns of a square block of sums that they hold, and how many f64 numbers one of them holds.
 macro_rules! levelled {
-    ($(#[$doc:meta])* $name:ident $(<$s:ident: $bound:path>)?, $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
-        levelled!(@all $(#[$doc])* $name, [$($s: $bound)?], $body, ($($a: $t),*), [$($r)?],
+    ($(#[$doc:meta])* $vis:vis $name:ident $(<$s:ident: $bound:path>)?, $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
+        levelled!(@all $(#[$doc])* $vis $name, [$($s: $bound)?], $body, ($($a: $t),*), [$($r)?],
             [$($s,)? $crate::kernel::element::Portable], [$($s,)? X86], [$($s,)? X86]);
     };
-    ($(#[$doc:meta])* $name:ident, registers $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
-        levelled!(@all $(#[$doc])* $name, [], $body, ($($a: $t),*), [$($r)?],
-            [$crate::kernel::element::Portable, 2, 2], [X86, 2, 4], [X86, 4, 8]);
+    ($(#[$doc:meta])* $vis:vis $name:ident, registers $body:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
+        levelled!(@all $(#[$doc])* $vis $name, [], $body, ($($a: $t),*), [$($r)?],
+            [$crate::kernel::element::Portable, 3, 2], [X86, 3, 4], [X86, 4, 8]);
     };
-    (@all $(#[$doc:meta])* $name:ident, [$($s:ident: $bound:path)?], $body:ident, ($($a:ident: $t:ty),*), [$($r:ty)?],
+    (@all $(#[$doc:meta])* $vis:vis $name:ident, [$($s:ident: $bound:path)?], $body:ident, ($($a:ident: $t:ty),*), [$($r:ty)?],
         [$($portable:tt)*], [$($avx2:tt)*], [$($avx512:tt)*]) => {
         $(#[$doc])*
-        pub fn $name$(<$s: $bound>)?(level: $crate::kernel::Level, $($a: $t),*) $(-> $r)? {
+        $vis fn $name$(<$s: $bound>)?(level: $crate::kernel::Level, $($a: $t),*) $(-> $r)? {
             #[cfg(target_arch = "x86_64")]
             use $crate::kernel::element::X86;
 
@@ -113,15 +113,15 @@ pub mod reduce;
 
 levelled!(
     /// `sums[i] = sum over the terms of coefficient * element i`, in the order of the terms.
-    weighted_sum<S: SumElement>, weighted_sum_body, (sums: &mut [S], terms: &[Term<'_>])
+    pub weighted_sum<S: SumElement>, weighted_sum_body, (sums: &mut [S], terms: &[Term<'_>])
 );
 levelled!(
     /// Writes sums as elements of a type.
-    store<S: SumElement>, store_body, (sums: &[S], dtype: Dtype, out: &mut [u8])
+    pub store<S: SumElement>, store_body, (sums: &[S], dtype: Dtype, out: &mut [u8])
 );
 levelled!(
     /// Reads elements of a type.
-    read<S: SumElement>, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
+    pub read<S: SumElement>, read_body, (bytes: &[u8], dtype: Dtype, out: &mut [S])
 );
 
 /// Whether some element of a floating-point type is infinite or no number.

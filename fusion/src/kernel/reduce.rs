@@ -12,8 +12,6 @@ use crate::dtype::Dtype;
 /// Elements of every member that are looked at together: all members' fit into the first-level cache as f64.
 pub const TILE: usize = 256;
 
-/// Rows of the Gram matrix whose sums stay in registers together, each with some columns.
-const ROWS: usize = 4;
 /// Most f64 numbers that a register holds.
 const WIDEST: usize = 8;
 
@@ -26,129 +24,205 @@ pub struct Run<'a> {
     pub dtype: Dtype,
 }
 
+/// Differences of one member, or zeros behind them. Aligned to a line of the cache, which a widest register holds.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Row([f64; TILE]);
+
+/// One sum in as many parts as a register holds.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Lanes([f64; WIDEST]);
+
 /// Adds up the Gram matrix of centred members, tile by tile.
+///
+/// Multiplied are differences from the first member, which are zeros in one row less than there are members: near-identical
+/// weights keep all their digits. Centring is linear in the products, and comes at the end; entries are then exact to some
+/// roundings of the largest.
 pub struct Gram {
     level: Level,
     members: usize,
-    rows: usize,
-    /// Rows of [`TILE`] elements, one per member and some of zeros.
-    tile: Vec<f64>,
-    /// Blocks on and below the diagonal of the matrix, each number of it in as many parts as a register holds.
-    sums: Vec<f64>,
+    /// For each member but the first.
+    tile: Vec<Row>,
+    /// Products of these rows on and below the diagonal, `[members - 1, members - 1]`.
+    sums: Vec<Lanes>,
 }
 
 impl Gram {
     /// Nothing is summed yet.
     pub fn new(level: Level, members: usize) -> Self {
-        let rows = members.next_multiple_of(ROWS);
+        let rows = members.saturating_sub(1);
         Self {
             level,
             members,
-            rows,
-            tile: vec![0.0; rows * TILE],
-            sums: vec![0.0; rows * (rows + ROWS) / 2 * WIDEST],
+            tile: vec![Row([0.0; TILE]); rows],
+            sums: vec![Lanes([0.0; WIDEST]); rows * rows],
         }
     }
 
     /// Adds the products of a run of elements: one per member, all of one length.
-    ///
-    /// From each element the mean of the members is subtracted: differences of near-identical weights keep all their digits.
     pub fn add(&mut self, runs: &[Run<'_>]) {
-        centre(self.level, runs, &mut self.tile[..self.members * TILE]);
-        products(self.level, &self.tile, self.rows, &mut self.sums, runs);
+        differences(self.level, runs, &mut self.tile);
+        products(self.level, &self.tile, &mut self.sums, runs);
     }
 
     /// The matrix, `[members, members]`, row by row.
     pub fn finish(self) -> Vec<f64> {
-        let mut all = vec![0.0; self.rows * self.rows];
-        gather(self.level, &self.sums, self.rows, &mut all);
-        let at = |i: usize, j: usize| all[i.max(j) * self.rows + i.min(j)];
-        let pairs = (0..self.members).flat_map(|i| (0..self.members).map(move |j| (i, j)));
-        pairs.map(|(i, j)| at(i, j)).collect()
+        let n = self.members;
+        // Products of differences from the first member, whose own are zero.
+        let product = |i: usize, j: usize| match (i.max(j), i.min(j)) {
+            (_, 0) => 0.0,
+            (i, j) => self.sums[(i - 1) * (n - 1) + j - 1].0.iter().sum(),
+        };
+        let products: Vec<f64> = (0..n * n).map(|at| product(at / n, at % n)).collect();
+        let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / n as f64;
+        let means: Vec<f64> = products.chunks(n.max(1)).map(mean).collect();
+        let total = mean(&means);
+        (0..n * n)
+            .map(|at| products[at] - means[at / n] - means[at % n] + total)
+            .collect()
     }
 }
 
 levelled!(
-    /// Fills the rows of a tile with members less their mean; what is behind their elements becomes zero.
-    centre, centre_body, (runs: &[Run<'_>], tile: &mut [f64])
+    /// Fills the rows of a tile with the differences of members from the first; what is behind their elements becomes zero.
+    differences, differences_body, (runs: &[Run<'_>], tile: &mut [Row])
 );
 levelled!(
-    /// Adds the inner products of the rows of a tile, in blocks on and below the diagonal of the matrix.
-    products, registers products_body, (tile: &[f64], rows: usize, sums: &mut [f64], ahead: &[Run<'_>])
-);
-levelled!(
-    /// Puts the numbers of the blocks where they belong in the matrix.
-    gather, registers gather_body, (sums: &[f64], rows: usize, matrix: &mut [f64])
+    /// Adds the inner products of the rows of a tile, on and below the diagonal of the matrix.
+    products, registers products_body, (rows: &[Row], sums: &mut [Lanes], ahead: &[Run<'_>])
 );
 levelled!(
     /// Inner product of f64 numbers with as many elements.
-    inner, inner_body, (numbers: &[f64], run: Run<'_>) -> f64
+    pub inner, inner_body, (numbers: &[f64], run: Run<'_>) -> f64
 );
 
 #[inline(always)]
-fn centre_body<M: Machine>(runs: &[Run<'_>], tile: &mut [f64]) {
-    let mut means = [0.0; TILE];
-    let rows = tile.as_chunks_mut::<TILE>().0;
-    for (run, row) in runs.iter().zip(&mut *rows) {
-        let (numbers, rest) = row.split_at_mut(run.bytes.len() / run.dtype.size());
-        read_body::<f64, M>(run.bytes, run.dtype, numbers);
+fn differences_body<M: Machine>(runs: &[Run<'_>], tile: &mut [Row]) {
+    let Some((first, others)) = runs.split_first() else {
+        return;
+    };
+    let length = first.bytes.len() / first.dtype.size();
+    let mut origin = Row([0.0; TILE]);
+    let origin = &mut origin.0[..length];
+    read_body::<f64, M>(first.bytes, first.dtype, origin);
+    for (run, row) in others.iter().zip(tile) {
+        let (row, rest) = row.0.split_at_mut(length);
         rest.fill(0.0);
-        for i in 0..TILE {
-            means[i] += row[i];
-        }
-    }
-    let share = 1.0 / runs.len() as f64;
-    means.iter_mut().for_each(|mean| *mean *= share);
-    for row in rows {
-        for i in 0..TILE {
-            row[i] -= means[i];
-        }
+        dispatch!(loops run.dtype, E, L => subtract::<M, E, L>(run.bytes, origin, row));
     }
 }
 
-/// First row and first column of each block, in the order of the sums.
+/// `out = elements - origin`.
 #[inline(always)]
-fn blocks<const COLUMNS: usize>(rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let first_rows = (0..rows).step_by(ROWS);
-    first_rows.flat_map(|i| (0..i + ROWS).step_by(COLUMNS).map(move |j| (i, j)))
+fn subtract<M: Machine, E: Element<f64, L>, const L: usize>(
+    bytes: &[u8],
+    origin: &[f64],
+    out: &mut [f64],
+) {
+    let (elements, elements_rest) = cast_slice::<_, E::Stored>(bytes).as_chunks::<L>();
+    let (origin, origin_rest) = origin.as_chunks::<L>();
+    let (out, out_rest) = out.as_chunks_mut::<L>();
+    for ((out, elements), origin) in out.iter_mut().zip(elements).zip(origin) {
+        let numbers = E::read::<M>(*elements);
+        for lane in 0..L {
+            out[lane] = numbers[lane] - origin[lane];
+        }
+    }
+    for ((out, &element), origin) in out_rest.iter_mut().zip(elements_rest).zip(origin_rest) {
+        *out = E::read::<M>([element; L])[0] - origin;
+    }
 }
 
 #[inline(always)]
-fn products_body<M: Machine, const COLUMNS: usize, const LANES: usize>(
-    tile: &[f64],
-    rows: usize,
-    sums: &mut [f64],
+fn products_body<M: Machine, const SIDE: usize, const LANES: usize>(
+    rows: &[Row],
+    sums: &mut [Lanes],
     ahead: &[Run<'_>],
 ) {
-    // While it multiplies, the next tile comes from memory: some lines of it with every block.
-    let blocks_count = blocks::<COLUMNS>(rows).count();
-    let lines = ahead
-        .iter()
-        .map(|run| run.bytes.len().div_ceil(LINE))
-        .sum::<usize>();
-    let mut ahead = ahead.iter().flat_map(|run| run.bytes.chunks(LINE));
-    let tile = tile.as_chunks::<TILE>().0;
-    let row = |index: usize| &tile[index].as_chunks::<LANES>().0[..TILE / LANES];
-    let sums = sums.as_chunks_mut::<LANES>().0;
-    let sums = sums.as_chunks_mut::<COLUMNS>().0.as_chunks_mut::<ROWS>().0;
-    for ((i, j), sums) in blocks::<COLUMNS>(rows).zip(sums) {
-        for line in ahead.by_ref().take(lines.div_ceil(blocks_count)) {
-            M::prefetch(&line[0]);
+    // While it multiplies, the next tile comes from memory: some members of it with every block.
+    let bands = rows.len().div_ceil(SIDE);
+    let each = ahead.len().div_ceil((bands * (bands + 1) / 2).max(1));
+    let mut ahead = ahead.iter();
+    let mut prefetch = || {
+        for run in ahead.by_ref().take(each) {
+            for line in run.bytes.chunks(LINE) {
+                M::prefetch(&line[0]);
+            }
         }
-        let a: [_; ROWS] = std::array::from_fn(|r| row(i + r));
-        let b: [_; COLUMNS] = std::array::from_fn(|c| row(j + c));
-        // A copy that the compiler keeps in registers.
-        let mut block = *sums;
-        for at in 0..TILE / LANES {
-            let a: [[f64; LANES]; ROWS] = std::array::from_fn(|r| a[r][at]);
-            let b: [[f64; LANES]; COLUMNS] = std::array::from_fn(|c| b[c][at]);
-            for r in 0..ROWS {
-                for c in 0..COLUMNS {
+    };
+    for i in (0..rows.len()).step_by(SIDE) {
+        match rows.len() - i {
+            1 => band::<M, 1, SIDE, LANES>(rows, i, sums, &mut prefetch),
+            2 => band::<M, 2, SIDE, LANES>(rows, i, sums, &mut prefetch),
+            3 => band::<M, 3, SIDE, LANES>(rows, i, sums, &mut prefetch),
+            _ => band::<M, SIDE, SIDE, LANES>(rows, i, sums, &mut prefetch),
+        }
+    }
+}
+
+/// Adds the products of some rows with all before them, a square block at a time, and with each other.
+#[inline(always)]
+fn band<M: Machine, const ROWS: usize, const SIDE: usize, const LANES: usize>(
+    rows: &[Row],
+    i: usize,
+    sums: &mut [Lanes],
+    prefetch: &mut impl FnMut(),
+) {
+    let count = rows.len();
+    for j in (0..i).step_by(SIDE) {
+        prefetch();
+        let all = |_, _| true;
+        block::<M, ROWS, SIDE, LANES>(
+            &rows[i..],
+            &rows[j..],
+            &mut sums[i * count + j..],
+            count,
+            all,
+        );
+    }
+    prefetch();
+    let lower = |r, c| c <= r;
+    block::<M, ROWS, ROWS, LANES>(
+        &rows[i..],
+        &rows[i..],
+        &mut sums[i * count + i..],
+        count,
+        lower,
+    );
+}
+
+/// Adds the products of rows `a` with rows `b` that are `wanted` to the sums, whose rows are `stride` apart.
+#[inline(always)]
+fn block<M: Machine, const ROWS: usize, const COLUMNS: usize, const LANES: usize>(
+    a: &[Row],
+    b: &[Row],
+    sums: &mut [Lanes],
+    stride: usize,
+    wanted: impl Fn(usize, usize) -> bool,
+) {
+    let a: [_; ROWS] = std::array::from_fn(|r| a[r].0.as_chunks::<LANES>().0);
+    let b: [_; COLUMNS] = std::array::from_fn(|c| b[c].0.as_chunks::<LANES>().0);
+    let mut block = [[[0.0; LANES]; COLUMNS]; ROWS];
+    for at in 0..TILE / LANES {
+        let a: [[f64; LANES]; ROWS] = std::array::from_fn(|r| a[r][at]);
+        let b: [[f64; LANES]; COLUMNS] = std::array::from_fn(|c| b[c][at]);
+        for r in 0..ROWS {
+            for c in 0..COLUMNS {
+                if wanted(r, c) {
                     block[r][c] = multiply_add::<M, LANES>(a[r], b[c], block[r][c]);
                 }
             }
         }
-        *sums = block;
+    }
+    for r in 0..ROWS {
+        for c in 0..COLUMNS {
+            if wanted(r, c) {
+                for lane in 0..LANES {
+                    sums[r * stride + c].0[lane] += block[r][c][lane];
+                }
+            }
+        }
     }
 }
 
@@ -162,27 +236,6 @@ fn multiply_add<M: Machine, const LANES: usize>(
         sums[lane] = M::multiply_add(a[lane], b[lane], sums[lane]);
     }
     sums
-}
-
-#[expect(
-    clippy::extra_unused_type_parameters,
-    reason = "bodies are generic over the machine"
-)]
-#[inline(always)]
-fn gather_body<M: Machine, const COLUMNS: usize, const LANES: usize>(
-    sums: &[f64],
-    rows: usize,
-    matrix: &mut [f64],
-) {
-    let sums = sums.as_chunks::<LANES>().0;
-    let sums = sums.as_chunks::<COLUMNS>().0.as_chunks::<ROWS>().0;
-    for ((i, j), block) in blocks::<COLUMNS>(rows).zip(sums) {
-        for (r, columns) in block.iter().enumerate() {
-            for (c, lanes) in columns.iter().enumerate() {
-                matrix[(i + r) * rows + j + c] = lanes.iter().sum();
-            }
-        }
-    }
 }
 
 /// Sums of an inner product beside each other: enough registers for additions not to wait for each other.
@@ -246,13 +299,17 @@ mod tests {
                     gram.add(&members.iter().map(|m| run(m)).collect::<Vec<_>>());
                 }
                 let gram = gram.finish();
+                let expected = |i: usize, j: usize| -> f64 {
+                    2.0 * (0..length)
+                        .map(|e| centred(i, e) * centred(j, e))
+                        .sum::<f64>()
+                };
+                let largest = (0..count).map(|i| expected(i, i)).fold(0.0, f64::max);
                 for i in 0..count {
                     for j in 0..count {
-                        let expected: f64 =
-                            (0..length).map(|e| centred(i, e) * centred(j, e)).sum();
                         let found = gram[i * count + j];
                         assert!(
-                            (found - 2.0 * expected).abs() < 1e-9,
+                            (found - expected(i, j)).abs() <= 1e-13 * largest,
                             "{count} {length} {i} {j}"
                         );
                     }
