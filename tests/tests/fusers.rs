@@ -68,34 +68,6 @@ fn the_fuser_in_shaders_keeps_its_promises() {
     conformance(&*fuser, abilities);
 }
 
-#[test]
-fn opengl_is_left_alone_where_vulkan_has_an_adapter() {
-    if !is_built("fuser-wgpu", "REQUIRE_GPU") {
-        return;
-    }
-    let tiny = TinyRun::new();
-    tiny.edit(
-        "fuser: { use: cpu }",
-        "fuser: { use: wgpu, backend: vulkan }",
-    );
-    let output = tiny.run("vulkan").output();
-    if output.code != Some(0) {
-        return skip("REQUIRE_GPU", &output.stderr);
-    }
-    tiny.edit(", backend: vulkan", "");
-    // Opening OpenGL without a display says so, whoever asked for it.
-    let run = tiny
-        .run("first")
-        .after_shell("unset XDG_RUNTIME_DIR DISPLAY");
-    let output = run.output().expect_code(0);
-    assert!(
-        !output.stderr.contains("XDG_RUNTIME_DIR"),
-        "{}",
-        output.stderr
-    );
-    tiny.results("vulkan").expect_same(&tiny.results("first"));
-}
-
 /// Without the search path by which `cargo xtask test` lets test programs find LibTorch: bomf has to find it itself.
 fn on_its_own(call: Bomf) -> Bomf {
     call.after_shell("unset LD_LIBRARY_PATH DYLD_LIBRARY_PATH")
