@@ -94,7 +94,7 @@ impl WeightsFile {
             .get(start..usize::try_from(range.end).ok()?)
     }
 
-    /// Gives back the pages that were read; who reads them again gets them again. What this costs, unmapping costs less.
+    /// Gives back the pages that were read, which then costs nothing when it is unmapped; who reads them again gets them again.
     pub(crate) fn release(&self) {
         #[cfg(unix)]
         if let Some(map) = &self.map {

@@ -218,8 +218,9 @@ fn block<M: Machine, const ROWS: usize, const COLUMNS: usize, const LANES: usize
     for r in 0..ROWS {
         for c in 0..COLUMNS {
             if wanted(r, c) {
-                for lane in 0..LANES {
-                    sums[r * stride + c].0[lane] += block[r][c][lane];
+                let total = sums[r * stride + c].0.iter_mut();
+                for (total, sum) in total.zip(&block[r][c]) {
+                    *total += sum;
                 }
             }
         }
