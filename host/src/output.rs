@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bomf_plugin_api::{Export, Tensor};
 use fusion::record::RECORD;
 use fusion::{Checkpoint, Dtype};
 use serde_json::json;
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::diagnostics::Failure;
 use crate::journal::file;
 use crate::report::Report;
+use crate::stages::Run;
 use crate::stages::fuse::{MethodResult, Workshop};
 use crate::stages::members::{Member, record, write_fused};
 use crate::timing::Category;
@@ -25,29 +27,53 @@ pub fn write(
 ) -> Result<(), Failure> {
     let run = workshop.run;
     let out = run.journal.folder().join(folder(&method.name));
-    match checkpoints {
-        [] => export(workshop, method, members, report, &out),
-        _ => fuse(workshop, method, members, checkpoints, report, &out),
+    // A model in this process has files of its own, and the weights that a training with frozen layers has not left.
+    let model = match report.base() {
+        Some(_) => Some(workshop.evaluator.export(&method.chosen().coefficients)?),
+        None => None,
+    };
+    let is_whole = |tensor: &Tensor| {
+        let name = &tensor.spec().name;
+        checkpoints
+            .first()
+            .is_some_and(|member| member.tensor(name).is_some())
+    };
+    match model {
+        Some(model) if !model.tensors.iter().all(is_whole) => {
+            export(run, &model, method, members, report, &out)
+        }
+        model => fuse(run, model, method, members, checkpoints, report, &out),
     }
 }
 
 /// The model with its own weights loaded. The weights come last: a folder that has them is whole.
 fn export(
-    workshop: &mut Workshop<'_, '_>,
+    run: &Run<'_>,
+    export: &Export,
     method: &MethodResult,
     members: &[Member],
     report: &Report,
     out: &Path,
 ) -> Result<(), Failure> {
     let coefficients = &method.chosen().coefficients;
-    let export = workshop.evaluator.export(coefficients)?;
-    workshop.run.timing.measure(Category::Io, || {
+    run.timing.measure(Category::Io, || {
         for (name, contents) in &export.files {
             file::write(&out.join(name), contents)?;
         }
-        let members = members.iter().zip(coefficients).map(|(member, coefficient)| {
-            json!({"name": member.name, "weights": member.digest, "coefficient": coefficient})
-        });
+        let members = members
+            .iter()
+            .zip(coefficients)
+            .map(|(member, coefficient)| {
+                let mut written = json!({"name": member.name, "coefficient": coefficient});
+                match &member.digest {
+                    Some(digest) => written["weights"] = json!(digest),
+                    None => {
+                        written["path"] = json!(member.path);
+                        written["files"] = json!(member.files);
+                    }
+                }
+                written
+            });
         let fusion = json!({
             "bomf": env!("CARGO_PKG_VERSION"),
             "method": method.name,
@@ -63,7 +89,8 @@ fn export(
 
 /// The members' weighted sum, from disk to disk: `bomf fuse --replay` makes the same weights.
 fn fuse(
-    workshop: &mut Workshop<'_, '_>,
+    run: &Run<'_>,
+    model: Option<Export>,
     method: &MethodResult,
     members: &[Member],
     checkpoints: &[Checkpoint],
@@ -77,11 +104,8 @@ fn fuse(
     let coefficients = &method.chosen().coefficients;
     // A model in this process computes in f32: what was evaluated is what is written, with the model's own files where the
     // members have none.
-    let (dtype, own) = match report.base() {
-        Some(_) => (
-            Some(Dtype::F32),
-            workshop.evaluator.export(coefficients)?.files,
-        ),
+    let (dtype, own) = match model {
+        Some(model) => (Some(Dtype::F32), model.files),
         None => (None, Vec::new()),
     };
     let mut record = record(checkpoints, coefficients, dtype);
@@ -103,7 +127,7 @@ fn fuse(
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
         .collect();
     others.extend([("README.md", card.as_bytes()), (RECORD, written.as_bytes())]);
-    workshop.run.timing.measure(Category::Fusion, || {
+    run.timing.measure(Category::Fusion, || {
         write_fused(checkpoints, &record, &others, out)
     })
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{Fuser, Kind, Member as Weights, ModelInfo, ModelSpec, Objective};
+use bomf_plugin_api::{
+    Fuser, Kind, Member as Weights, Model, ModelInfo, ModelSpec, Objective, TensorSpec,
+};
 use fusion::Checkpoint;
 use serde_json::{Map, Value, json};
 
@@ -155,7 +157,7 @@ fn ready<'a>(
 ) -> Result<Ready<'a>, Failure> {
     let frozen = match &model.training {
         Some(_) => plan.config.trajectory.freeze_layers,
-        None => None,
+        None => frozen_layers(plan, model, registry, checkpoints)?,
     };
     // Before anything is trained: a fuser that cannot be opened is no surprise at the end.
     let named = fuser::open_named(&plan.config.fuse.fuser, registry, &plan.context())?;
@@ -323,22 +325,62 @@ fn open_bench<'a>(
     run: &Run<'a>,
     freeze_layers: Option<u32>,
 ) -> Result<Bench<'a>, Failure> {
-    let UseConfig { plugin, options } = &model.backend;
-    let options = Value::Object(options.clone());
-    let backend = registry.model(plugin, &options, &plan.context())?;
-    let spec = ModelSpec::new(&model.folder, model.task.clone(), plan.config.seed)
-        .with_frozen_layers(freeze_layers);
-    let opened = backend
-        .open(&spec)
-        .map_err(|error| Failure::plugin(plugin, &error))?;
+    let opened = open_model(plan, model, registry, freeze_layers)?;
     describe(&opened.info());
-    let mut bench = Bench::new(opened, plugin, run.metrics, run.timing)?;
+    let mut bench = Bench::new(opened, &model.backend.plugin, run.metrics, run.timing)?;
     if model.training.is_some() {
         bench.add_split(TRAIN, model.splits.train.borrow())?;
     }
     bench.add_split(VALIDATION, model.splits.validation.borrow())?;
     bench.add_split(TEST, model.splits.test.borrow())?;
     Ok(bench)
+}
+
+fn open_model(
+    plan: &Plan,
+    model: &ModelPlan,
+    registry: &Registry,
+    freeze_layers: Option<u32>,
+) -> Result<Box<dyn Model>, Failure> {
+    let UseConfig { plugin, options } = &model.backend;
+    let options = Value::Object(options.clone());
+    let backend = registry.model(plugin, &options, &plan.context())?;
+    let spec = ModelSpec::new(&model.folder, model.task.clone(), plan.config.seed)
+        .with_frozen_layers(freeze_layers);
+    let opened = backend.open(&spec);
+    opened.map_err(|error| Failure::plugin(plugin, &error))
+}
+
+/// How many of the lowest layers are the model's own: a training with frozen layers leaves members without them.
+fn frozen_layers(
+    plan: &Plan,
+    model: &ModelPlan,
+    registry: &Registry,
+    members: &[Checkpoint],
+) -> Result<Option<u32>, Failure> {
+    let Some(first) = members.first() else {
+        return Ok(None);
+    };
+    let mut frozen = None;
+    loop {
+        let opened = open_model(plan, model, registry, frozen)?;
+        let lacking = |spec: &TensorSpec| first.tensor(&spec.name).is_none();
+        let specs = opened.trainable();
+        if !specs.iter().any(lacking) {
+            if let Some(layers) = frozen {
+                tracing::info!(
+                    "members have no embeddings, nor the lowest {layers} layers: the model's own are taken"
+                );
+            }
+            return Ok(frozen);
+        }
+        let next = frozen.map_or(0, |layers| layers + 1);
+        if next > opened.info().layers || specs.iter().all(lacking) {
+            // Members of something else: which tensor is missing is said when they are opened.
+            return Ok(None);
+        }
+        frozen = Some(next);
+    }
 }
 
 fn describe(info: &ModelInfo) {

@@ -15,7 +15,7 @@ pub mod tiny;
 
 pub use binary::{Bomf, Output};
 pub use conversation::Conversation;
-pub use tiny::TinyRun;
+pub use tiny::{Results, TinyRun};
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use bomf_tests::{Bomf, Output, TinyRun, root, skip};
+use bomf_tests::{Bomf, Output, Results, TinyRun, root, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -326,9 +326,27 @@ fuse: { iterations: 0, methods: [best_member, swa] }
 
 #[test]
 fn a_model_evaluates_members_as_its_own_training_did() {
+    search_again_over_members_of("epochs: 4");
+}
+
+#[test]
+fn members_of_a_training_with_frozen_layers_are_completed_by_the_model() {
+    let (trained, again) = search_again_over_members_of("freeze_layers: 1, epochs: 4");
+    let weights = |results: &Results| -> Vec<u8> {
+        let mut files = results.fused.iter();
+        let found = files.find(|(name, _)| name.ends_with("model.safetensors"));
+        found.unwrap().1.clone()
+    };
+    assert!(weights(&trained) == weights(&again));
+}
+
+/// Results of a training and of a search over its members, which have to be the same.
+fn search_again_over_members_of(trajectory: &str) -> (Results, Results) {
     let tiny = TinyRun::new();
+    tiny.edit("epochs: 4", trajectory);
     tiny.run("a").output().expect_code(0);
-    let trained = tiny.results("a").report;
+    let first = tiny.results("a");
+    let trained = &first.report;
     tiny.edit(
         "  train: { path: train.csv, format: csv, fields: { text: sentence, label: label } }\n",
         "",
@@ -381,6 +399,7 @@ fn a_model_evaluates_members_as_its_own_training_did() {
             path.display()
         );
     }
+    (first, results)
 }
 
 #[test]
