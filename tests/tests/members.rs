@@ -413,7 +413,7 @@ fn the_program_of_the_configurations_runs() {
     }
     // Reviews whose words are right nine times in ten, in the encoding of the real ones.
     let review = |i: usize| {
-        let good = i % 2 == 0;
+        let good = i.is_multiple_of(2);
         let word = if good == (i % 20 < 18) {
             "fine"
         } else {
