@@ -169,40 +169,24 @@ fn band<M: Machine, const ROWS: usize, const SIDE: usize, const LANES: usize>(
     sums: &mut [Lanes],
     prefetch: &mut impl FnMut(),
 ) {
-    let count = rows.len();
     for j in (0..i).step_by(SIDE) {
         prefetch();
-        let all = |_, _| true;
-        block::<M, ROWS, SIDE, LANES>(
-            &rows[i..],
-            &rows[j..],
-            &mut sums[i * count + j..],
-            count,
-            all,
-        );
+        block::<M, ROWS, SIDE, LANES>(rows, (i, j), sums, |_, _| true);
     }
     prefetch();
-    let lower = |r, c| c <= r;
-    block::<M, ROWS, ROWS, LANES>(
-        &rows[i..],
-        &rows[i..],
-        &mut sums[i * count + i..],
-        count,
-        lower,
-    );
+    block::<M, ROWS, ROWS, LANES>(rows, (i, i), sums, |r, c| c <= r);
 }
 
-/// Adds the products of rows `a` with rows `b` that are `wanted` to the sums, whose rows are `stride` apart.
+/// Adds the products of the rows from `i` on with those from `j` on that are `wanted`.
 #[inline(always)]
 fn block<M: Machine, const ROWS: usize, const COLUMNS: usize, const LANES: usize>(
-    a: &[Row],
-    b: &[Row],
+    rows: &[Row],
+    (i, j): (usize, usize),
     sums: &mut [Lanes],
-    stride: usize,
     wanted: impl Fn(usize, usize) -> bool,
 ) {
-    let a: [_; ROWS] = std::array::from_fn(|r| a[r].0.as_chunks::<LANES>().0);
-    let b: [_; COLUMNS] = std::array::from_fn(|c| b[c].0.as_chunks::<LANES>().0);
+    let a: [_; ROWS] = std::array::from_fn(|r| rows[i + r].0.as_chunks::<LANES>().0);
+    let b: [_; COLUMNS] = std::array::from_fn(|c| rows[j + c].0.as_chunks::<LANES>().0);
     let mut block = [[[0.0; LANES]; COLUMNS]; ROWS];
     for at in 0..TILE / LANES {
         let a: [[f64; LANES]; ROWS] = std::array::from_fn(|r| a[r][at]);
@@ -218,7 +202,7 @@ fn block<M: Machine, const ROWS: usize, const COLUMNS: usize, const LANES: usize
     for r in 0..ROWS {
         for c in 0..COLUMNS {
             if wanted(r, c) {
-                let total = sums[r * stride + c].0.iter_mut();
+                let total = sums[(i + r) * rows.len() + j + c].0.iter_mut();
                 for (total, sum) in total.zip(&block[r][c]) {
                     *total += sum;
                 }
