@@ -155,13 +155,13 @@ fn ready<'a>(
     run: &Run<'a>,
     checkpoints: &[Checkpoint],
 ) -> Result<Ready<'a>, Failure> {
-    let frozen = match &model.training {
-        Some(_) => plan.config.trajectory.freeze_layers,
-        None => frozen_layers(plan, model, registry, checkpoints)?,
-    };
     // Before anything is trained: a fuser that cannot be opened is no surprise at the end.
     let named = fuser::open_named(&plan.config.fuse.fuser, registry, &plan.context())?;
-    let mut bench = open_bench(plan, model, registry, run, frozen)?;
+    let opened = match &model.training {
+        Some(_) => open_model(plan, model, registry, plan.config.trajectory.freeze_layers)?,
+        None => open_as_trained(plan, model, registry, checkpoints)?,
+    };
+    let mut bench = open_bench(opened, model, run)?;
     let (mut tuning, mut trajectory) = (None, None);
     let members = match &model.training {
         Some(training) => {
@@ -317,15 +317,12 @@ fn open_fuser(
     Ok((choice, engine))
 }
 
-/// The model, with so many layers frozen, and all splits.
+/// An opened model with all splits.
 fn open_bench<'a>(
-    plan: &Plan,
+    opened: Box<dyn Model>,
     model: &'a ModelPlan,
-    registry: &Registry,
     run: &Run<'a>,
-    freeze_layers: Option<u32>,
 ) -> Result<Bench<'a>, Failure> {
-    let opened = open_model(plan, model, registry, freeze_layers)?;
     describe(&opened.info());
     let mut bench = Bench::new(opened, &model.backend.plugin, run.metrics, run.timing)?;
     if model.training.is_some() {
@@ -336,6 +333,7 @@ fn open_bench<'a>(
     Ok(bench)
 }
 
+/// The model, with so many layers frozen.
 fn open_model(
     plan: &Plan,
     model: &ModelPlan,
@@ -351,20 +349,20 @@ fn open_model(
     opened.map_err(|error| Failure::plugin(plugin, &error))
 }
 
-/// How many of the lowest layers are the model's own: a training with frozen layers leaves members without them.
-fn frozen_layers(
+/// The model with as many frozen layers as its members' training had, which left them without these: they are the model's own.
+fn open_as_trained(
     plan: &Plan,
     model: &ModelPlan,
     registry: &Registry,
     members: &[Checkpoint],
-) -> Result<Option<u32>, Failure> {
-    let Some(first) = members.first() else {
-        return Ok(None);
-    };
+) -> Result<Box<dyn Model>, Failure> {
     let mut frozen = None;
     loop {
         let opened = open_model(plan, model, registry, frozen)?;
-        let lacking = |spec: &TensorSpec| first.tensor(&spec.name).is_none();
+        let lacking = |spec: &TensorSpec| {
+            let first = members.first();
+            first.is_some_and(|member| member.tensor(&spec.name).is_none())
+        };
         let specs = opened.trainable();
         if !specs.iter().any(lacking) {
             if let Some(layers) = frozen {
@@ -372,12 +370,12 @@ fn frozen_layers(
                     "members have no embeddings, nor the lowest {layers} layers: the model's own are taken"
                 );
             }
-            return Ok(frozen);
+            return Ok(opened);
         }
         let next = frozen.map_or(0, |layers| layers + 1);
         if next > opened.info().layers || specs.iter().all(lacking) {
             // Members of something else: which tensor is missing is said when they are opened.
-            return Ok(None);
+            return open_model(plan, model, registry, None);
         }
         frozen = Some(next);
     }
@@ -412,7 +410,8 @@ fn tune<'a>(
     let tuning = if proxy == plan.config.trajectory.freeze_layers {
         tune::tune(run, tune_plan, optimizer, bench)?
     } else {
-        let mut proxy = open_bench(plan, model, registry, run, proxy)?;
+        let opened = open_model(plan, model, registry, proxy)?;
+        let mut proxy = open_bench(opened, model, run)?;
         tune::tune(run, tune_plan, optimizer, &mut proxy)?
     };
     Ok(Some(tuning))
