@@ -7,7 +7,7 @@ use crate::{Descriptor, Metric, Scores, Table};
 ///
 /// ```no_run
 /// # use bomf_plugin_api::{Context, Kind, Library, Table, column, testkit};
-/// # fn library() -> Library { unimplemented!() }
+/// # fn library() -> Library { Library::new("mine", "1.0.0", "MIT") }
 /// # fn main() -> bomf_plugin_api::Result<()> {
 /// let library = library();
 /// let metric = library.make_metric("near", "{}", &Context::default())?;

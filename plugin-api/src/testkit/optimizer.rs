@@ -13,7 +13,7 @@ const TRIALS: usize = 16;
 ///
 /// ```no_run
 /// # use bomf_plugin_api::{Context, Library, testkit};
-/// # fn library() -> Library { unimplemented!() }
+/// # fn library() -> Library { Library::new("mine", "1.0.0", "MIT") }
 /// let make = || library().make_optimizer("mine", "{}", &Context::new(1, 7)).unwrap();
 /// testkit::optimizer::conformance(&make, &testkit::optimizer::coefficients(5));
 /// testkit::optimizer::conformance(&make, &testkit::optimizer::hyperparameters());
