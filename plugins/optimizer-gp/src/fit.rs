@@ -4,11 +4,11 @@ use nalgebra::DMatrix;
 
 use crate::cholesky::{Cholesky, dot, write_inverse_upper};
 use crate::error::Result;
-use crate::gp::{Hyperparameters, LEAST_NOISE, covariances, lower_times, solve, write_covariances};
+use crate::gp::{Hyperparameters, covariances, lower_times, solve, write_covariances};
 use crate::kernel::{Kernel, KernelKind, squared_distance};
 use crate::lbfgs::{Limits, Minimum, minimise};
 use crate::log_space::LN_SQRT_2PI;
-use crate::observations::Observations;
+use crate::observations::{LEAST_NOISE, Noise, Observations};
 
 /// What is believed before data are seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -213,7 +213,8 @@ impl<'a> Fitting<'a> {
             dot(&ones, &outcomes) / dot(&ones, &ones)
         };
         let residual: Vec<f64> = self.data.outcomes.iter().map(|y| y - mean).collect();
-        let log_likelihood = density(factor, &lower_times(whitening, &residual));
+        let scatter = log_density_of_scatter(self.data, hyper.noise);
+        let log_likelihood = density(factor, &lower_times(whitening, &residual)) + scatter;
         let weights = solve(whitening, &residual);
 
         // 3. Half of tr((weights weightsᵀ - K⁻¹) dK); every pair counts twice. The mean is stationary.
@@ -235,8 +236,16 @@ impl<'a> Fitting<'a> {
                     near_gradient += pull * hyper.kernel.by_near(square);
                 }
             }
-            if self.data.noise[j].is_none() {
-                noise_gradient += 0.5 * (weights[j] * weights[j] - inverse[(j, j)]);
+            if let Noise::Learned {
+                measurements,
+                scatter,
+            } = self.data.noise[j]
+            {
+                let pull = weights[j] * weights[j] - inverse[(j, j)];
+                noise_gradient += 0.5 * pull / measurements;
+                // That of the density of the scatter.
+                noise_gradient +=
+                    0.5 * (scatter / hyper.noise - (measurements - 1.0)) / hyper.noise;
             }
         }
         gradient[d] = noise_gradient * theta[d].exp();
@@ -307,10 +316,15 @@ pub fn log_marginal_likelihood(
         .iter()
         .map(|y| y - hyperparameters.mean)
         .collect();
-    Ok(density(
-        &factor,
-        &lower_times(&factor.inverse_lower_transposed(), &residual),
-    ))
+    let whitened = lower_times(&factor.inverse_lower_transposed(), &residual);
+    let scatter = log_density_of_scatter(data, hyperparameters.noise);
+    Ok(density(&factor, &whitened) + scatter)
+}
+
+/// That of all outcomes that are means of several measurements.
+fn log_density_of_scatter(data: &Observations, learned: f64) -> f64 {
+    let of = |noise: &Noise| noise.log_density_of_scatter(learned);
+    data.noise.iter().map(of).sum()
 }
 
 /// Logarithm of a normal density at whitened residuals.
@@ -351,7 +365,7 @@ mod tests {
     use super::*;
     use crate::gp::Gp;
 
-    fn wavy(n: usize, noise: impl Fn(usize) -> Option<f64>) -> Observations {
+    fn wavy(n: usize, noise: impl Fn(usize) -> Noise) -> Observations {
         let points: Vec<Vec<f64>> = (0..n)
             .map(|i| {
                 (1..4)
@@ -370,27 +384,51 @@ mod tests {
         }
     }
 
+    fn every_other(i: usize) -> Noise {
+        match i % 2 {
+            0 => Noise::Known(0.05),
+            _ => Noise::LEARNED,
+        }
+    }
+
+    /// Three measurements, or four, at each of some points.
+    fn replicated(noise: impl Fn(usize) -> Noise) -> Observations {
+        let once = wavy(7, |_| Noise::LEARNED);
+        let places: Vec<usize> = (0..24).map(|i| i * 5 % 7).collect();
+        let outcome = |(i, place): (usize, &usize)| once.outcomes[*place] + 0.3 * (i as f64).sin();
+        Observations {
+            points: places.iter().map(|i| once.points[*i].clone()).collect(),
+            outcomes: places.iter().enumerate().map(outcome).collect(),
+            noise: (0..24).map(noise).collect(),
+        }
+    }
+
     #[test]
     fn likelihood_and_cost_gradients_match_finite_differences() {
         for (kernel, data, theta) in [
             (
                 KernelKind::Matern52,
-                wavy(20, |_| None),
+                wavy(20, |_| Noise::LEARNED),
                 vec![-0.5, 0.3, 0.8, -3.0],
             ),
             (
                 KernelKind::Matern52,
-                wavy(13, |i| (i % 2 == 0).then_some(0.05)),
+                wavy(13, every_other),
                 vec![0.2, -1.0, 0.1, -6.0],
             ),
             (
+                KernelKind::Matern52,
+                replicated(every_other).merged(),
+                vec![0.2, -1.0, 0.1, -2.0],
+            ),
+            (
                 KernelKind::Rbf,
-                wavy(20, |_| None),
+                wavy(20, |_| Noise::LEARNED),
                 vec![-0.5, 0.3, 0.8, -3.0],
             ),
             (
                 KernelKind::TwoScales,
-                wavy(20, |_| None),
+                wavy(20, |_| Noise::LEARNED),
                 vec![0.9, 1.3, 0.8, -3.0, -1.5],
             ),
         ] {
@@ -435,7 +473,7 @@ mod tests {
 
     #[test]
     fn likelihood_is_the_normal_density_of_the_outcomes() {
-        let data = wavy(6, |_| None);
+        let data = wavy(6, |_| Noise::LEARNED);
         let prior = Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6);
         let fitting = Fitting {
             data: &data,
@@ -465,9 +503,53 @@ mod tests {
     }
 
     #[test]
+    fn merged_outcomes_have_the_same_likelihood_and_posterior() {
+        let prior = Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6);
+        let noises: [fn(usize) -> Noise; 3] = [
+            |_| Noise::LEARNED,
+            every_other,
+            |i| Noise::Known(0.01 * (i % 5) as f64),
+        ];
+        let mut gaps = Vec::new();
+        for noise in noises {
+            let apart = replicated(noise);
+            let merged = apart.merged();
+            assert!(merged.points.len() <= 14);
+            // The density of known scatter is left out: the gap must not depend on hyperparameters.
+            let gap = |theta: &[f64]| {
+                let of = |data| {
+                    let fitting = Fitting {
+                        data,
+                        prior: &prior,
+                    };
+                    fitting.likelihood(theta, &mut Room::default()).unwrap()
+                };
+                let (apart, merged) = (of(&apart), of(&merged));
+                assert!((apart.mean - merged.mean).abs() < 1e-8);
+                apart.log_likelihood - merged.log_likelihood
+            };
+            let (theta, other) = ([0.0, 0.2, 0.4, -2.0], [0.5, -0.3, 0.1, -3.5]);
+            assert!((gap(&theta) - gap(&other)).abs() < 1e-6);
+            gaps.push(gap(&theta));
+
+            let fitting = Fitting {
+                data: &apart,
+                prior: &prior,
+            };
+            let hyper = fitting.hyperparameters(&theta, 0.1);
+            let [a, b] = [&apart, &merged].map(|data| Gp::condition(&hyper, data).unwrap());
+            for x in [[0.1, 0.2, 0.3], [0.9, 0.9, 0.1], [0.5, 0.5, 0.5]] {
+                let (a, b) = (a.predict(&x), b.predict(&x));
+                assert!((a.0 - b.0).abs() < 1e-6 && (a.1 - b.1).abs() < 1e-6);
+            }
+        }
+        assert!(gaps[0].abs() < 1e-9, "{gaps:?}");
+    }
+
+    #[test]
     fn what_matters_gets_a_short_length_scale_and_what_does_not_a_long_one() {
         let fit = fit(
-            &wavy(40, |_| None),
+            &wavy(40, |_| Noise::LEARNED),
             &Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6),
             None,
         )
@@ -483,7 +565,7 @@ mod tests {
     #[test]
     fn a_warm_start_ends_at_least_as_high() {
         let (data, prior) = (
-            wavy(30, |_| None),
+            wavy(30, |_| Noise::LEARNED),
             Prior::scaled_by(KernelKind::Matern52, &[3.0; 3], 1e-6),
         );
         let cold = fit(&data, &prior, None).unwrap();
@@ -502,7 +584,7 @@ mod tests {
                 (0..30).map(|i| f64::from(i % 3) - 1.0).collect(),
             ),
         ] {
-            let noise = vec![None; points.len()];
+            let noise = vec![Noise::LEARNED; points.len()];
             let fit = fit(
                 &Observations {
                     points,

@@ -5,14 +5,14 @@ use nalgebra::DMatrix;
 use crate::cholesky::{Cholesky, add_scaled, dot, resize};
 use crate::error::Result;
 use crate::kernel::{Cross, Kernel, squared_distance};
-use crate::observations::Observations;
+use crate::observations::{Noise, Observations};
 
 /// What the marginal likelihood is maximised over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyperparameters {
     /// The covariance function.
     pub kernel: Kernel,
-    /// Variance of the noise where it is not known, in squared standard units.
+    /// Variance of a measurement's noise where it is not known, in squared standard units.
     pub noise: f64,
     /// The constant prior mean, in standard units.
     pub mean: f64,
@@ -33,12 +33,6 @@ pub struct Gp {
     pub jitter: f64,
 }
 
-/// Least noise variance on the diagonal, in squared standard units: known noise of zero still needs a regular matrix.
-pub const LEAST_NOISE: f64 = 1e-8;
-
-/// Most noise variance on the diagonal, in squared standard units: an outcome with more says nothing anyway.
-pub const MOST_NOISE: f64 = 1e12;
-
 /// Least variance that logarithms and divisions are taken of, in squared standard units: at a noiseless observation it
 /// would be 0 exactly.
 pub const LEAST_VARIANCE: f64 = 1e-12;
@@ -47,7 +41,7 @@ pub const LEAST_VARIANCE: f64 = 1e-12;
 pub(crate) fn covariances(
     hyperparameters: &Hyperparameters,
     scaled: &[Vec<f64>],
-    noise: &[Option<f64>],
+    noise: &[Noise],
 ) -> DMatrix<f64> {
     let (mut matrix, mut slopes) = (DMatrix::default(), DMatrix::default());
     write_covariances(hyperparameters, scaled, noise, &mut matrix, &mut slopes);
@@ -58,7 +52,7 @@ pub(crate) fn covariances(
 pub(crate) fn write_covariances(
     hyperparameters: &Hyperparameters,
     scaled: &[Vec<f64>],
-    noise: &[Option<f64>],
+    noise: &[Noise],
     matrix: &mut DMatrix<f64>,
     slopes: &mut DMatrix<f64>,
 ) {
@@ -72,8 +66,7 @@ pub(crate) fn write_covariances(
             matrix[(i, j)] = k;
             slopes[(i, j)] = slope;
         }
-        let noise = noise[j].unwrap_or(hyperparameters.noise);
-        matrix[(j, j)] = 1.0 + noise.clamp(LEAST_NOISE, MOST_NOISE);
+        matrix[(j, j)] = 1.0 + noise[j].variance(hyperparameters.noise);
     }
 }
 
@@ -322,7 +315,11 @@ mod tests {
             .iter()
             .map(|p| (3.0 * p[0]).sin() + p[1] * p[1])
             .collect();
-        let noise = (0..12).map(|i| (i % 3 == 0).then_some(0.02)).collect();
+        let of = |i| match i % 3 {
+            0 => Noise::Known(0.02),
+            _ => Noise::LEARNED,
+        };
+        let noise = (0..12).map(of).collect();
         let kernel = Kernel {
             kind: KernelKind::Matern52,
             length_scales: vec![0.4, 0.7],
@@ -362,7 +359,7 @@ mod tests {
         let matrix = DMatrix::from_fn(n, n, |i, j| {
             k(&data.points[i], &data.points[j])
                 + if i == j {
-                    data.noise[i].unwrap_or(hyper.noise)
+                    data.noise[i].variance(hyper.noise)
                 } else {
                     0.0
                 }
@@ -386,7 +383,7 @@ mod tests {
         let data = Observations {
             points: vec![vec![0.5, 0.5]; 1000],
             outcomes: (0..1000).map(|i| f64::from(i % 2)).collect(),
-            noise: vec![Some(0.0); 1000],
+            noise: vec![Noise::Known(0.0); 1000],
         };
         let (mean, variance) = Gp::condition(&hyper, &data).unwrap().predict(&[0.5, 0.5]);
         assert!((mean - 0.5).abs() < 1e-3 && (0.0..1e-3).contains(&variance));
@@ -448,7 +445,7 @@ mod tests {
         for (point, value) in more.iter().zip(drawn.iter()) {
             data.points.push(point.clone());
             data.outcomes.push(*value);
-            data.noise.push(Some(0.0));
+            data.noise.push(Noise::Known(0.0));
         }
         let exact = Gp::condition(&hyper, &data).unwrap();
         let given = joint.given();

@@ -1,9 +1,12 @@
 //! A study as the model sees it: encoded points, values that are all maximised.
 
+use std::collections::HashSet;
+
 use bomf_plugin_api::{Objective, Outcome, PluginError, Request, Result, Study, Trial};
 
 use crate::gp::Hyperparameters;
 use crate::memo::Memo;
+use crate::observations::key;
 use crate::space::SearchSpace;
 
 /// What is known of a study's trials, in the order of their ids.
@@ -101,6 +104,17 @@ impl History {
     /// Finished trials that fulfil all constraints.
     pub fn feasible_trials(&self) -> impl Iterator<Item = usize> {
         (0..self.points.len()).filter(|index| self.feasible[*index])
+    }
+
+    /// The encoded points of those trials, each once, in the order of the first trial there.
+    #[must_use]
+    pub fn feasible_points(&self) -> Vec<Vec<f64>> {
+        let mut seen = HashSet::new();
+        let points = self.feasible_trials().map(|index| &self.points[index]);
+        points
+            .filter(|point| seen.insert(key(point)))
+            .cloned()
+            .collect()
     }
 
     /// The normalised values of one objective, `[n]`.

@@ -13,7 +13,7 @@ use crate::fit::{Fit, Fitting, Prior};
 use crate::goal::{Goal, SumBy, references};
 use crate::gp::{Gp, Hyperparameters};
 use crate::history::History;
-use crate::observations::{Observations, Standardisation};
+use crate::observations::{Noise, Observations, Standardisation};
 use crate::parallel::ordered_map;
 
 /// Furthest that a reference or a bound lies from the outcomes' mean, in standard units: beyond it nothing changes but
@@ -55,8 +55,9 @@ impl<'a> Task<'a> {
             known
                 .filter(|v| v.is_finite())
                 .or(relative.map(|share| share * share))
+                .map_or(Noise::LEARNED, Noise::Known)
         };
-        let data = Observations {
+        let all = Observations {
             points: points.to_vec(),
             outcomes: outcomes.iter().map(|y| standard.apply(*y)).collect(),
             noise: noise.iter().map(of_trial).collect(),
@@ -64,7 +65,7 @@ impl<'a> Task<'a> {
         Self {
             name,
             standard,
-            data,
+            data: all.merged(),
         }
     }
 
@@ -264,8 +265,9 @@ impl Models {
     /// Pending points are taken to turn out as the model expects them to.
     fn log_ei(&self, history: &History) -> Result<LogEi> {
         let gp = &self.outputs[0].gp;
-        let feasible = history.feasible_trials().map(|i| &history.points[i]);
-        let best = feasible
+        let best = history
+            .feasible_points()
+            .iter()
             .chain(&history.pending)
             .map(|point| gp.mean(point))
             .fold(f64::NEG_INFINITY, f64::max);
@@ -328,10 +330,7 @@ impl Models {
         drawing: &Drawing,
         generator: &mut ChaCha8Rng,
     ) -> Result<Incumbents> {
-        let feasible: Vec<Vec<f64>> = history
-            .feasible_trials()
-            .map(|i| history.points[i].clone())
-            .collect();
+        let feasible = history.feasible_points();
         let mut incumbents = Incumbents::default();
         if noisy {
             let (samples, threads) = (drawing.samples, drawing.threads);
@@ -354,30 +353,30 @@ impl Models {
         history: &History,
         constraints: &[Constraint],
     ) -> Result<Vec<Vec<f64>>> {
-        let mut order: Vec<usize> = history.feasible_trials().collect();
+        let mut points = history.feasible_points();
         let mut most = SUM_INCUMBENTS;
-        let scores: Vec<f64> = if order.is_empty() {
-            order = (0..history.points.len()).collect();
+        let scores: Vec<f64> = if points.is_empty() {
+            points = history.points.clone();
             let feasibility = Product(self.feasibility(constraints, &[])?);
-            let points = history.points.iter();
-            points.map(|point| feasibility.value(point)).collect()
+            let scores = points.iter().map(|point| feasibility.value(point));
+            scores.collect()
         } else {
             let means = |point: &Vec<f64>| -> Vec<f64> {
                 let models = self.outputs.iter();
                 models.map(|model| model.gp.mean(point)).collect()
             };
-            let means: Vec<Vec<f64>> = history.points.iter().map(means).collect();
+            let mut means: Vec<Vec<f64>> = points.iter().map(means).collect();
             if self.outputs.len() > 1 {
-                let feasible: Vec<&Vec<f64>> = order.iter().map(|i| &means[*i]).collect();
-                let front = pareto::undominated(&feasible);
-                order = front.into_iter().map(|i| order[i]).collect();
+                let front = pareto::undominated(&means);
+                points = front.iter().map(|i| points[*i].clone()).collect();
+                means = front.iter().map(|i| means[*i].clone()).collect();
                 most = FRONT_INCUMBENTS;
             }
             means.iter().map(|values| values.iter().sum()).collect()
         };
+        let mut order: Vec<usize> = (0..points.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         order.truncate(most);
-        let points = order.into_iter().map(|i| history.points[i].clone());
-        Ok(points.collect())
+        Ok(order.into_iter().map(|i| points[i].clone()).collect())
     }
 }

@@ -10,7 +10,7 @@ use optimizer_gp::fit::log_marginal_likelihood;
 use optimizer_gp::gp::{Gp, Hyperparameters};
 use optimizer_gp::kernel::{Kernel, KernelKind};
 use optimizer_gp::log_space::{TAU_MAX, TAU_RELU, fat_maximum, fat_positive_part};
-use optimizer_gp::observations::Observations;
+use optimizer_gp::observations::{Noise, Observations};
 use pareto::hypervolume;
 use serde::Deserialize;
 
@@ -130,7 +130,7 @@ impl Process {
         let data = Observations {
             points: self.points.clone(),
             outcomes: self.outcomes.clone(),
-            noise: vec![None; self.points.len()],
+            noise: vec![Noise::LEARNED; self.points.len()],
         };
         (hyperparameters, data)
     }

@@ -28,7 +28,7 @@ pub const MOST_OBJECTIVES: usize = 4;
 /// use optimizer_gp::acquisition::{Acquisition, BaseSamples, Incumbents, LogHvi, Surrogate};
 /// use optimizer_gp::gp::{Gp, Hyperparameters};
 /// use optimizer_gp::kernel::{Kernel, KernelKind};
-/// use optimizer_gp::observations::Observations;
+/// use optimizer_gp::observations::{Noise, Observations};
 ///
 /// let points = vec![vec![0.1], vec![0.5], vec![0.9]];
 /// let kernel = Kernel { kind: KernelKind::Matern52, length_scales: vec![0.3], near: 0.0 };
@@ -37,7 +37,7 @@ pub const MOST_OBJECTIVES: usize = 4;
 ///     .into_iter()
 ///     .map(|outcomes| {
 ///         let outcomes = outcomes.to_vec();
-///         let data = Observations { points: points.clone(), outcomes, noise: vec![None; 3] };
+///         let data = Observations { points: points.clone(), outcomes, noise: vec![Noise::LEARNED; 3] };
 ///         Ok(Surrogate { gp: Gp::condition(&hyperparameters, &data)?, reference: -1.0 })
 ///     })
 ///     .collect::<Result<_, optimizer_gp::error::GpError>>()?;

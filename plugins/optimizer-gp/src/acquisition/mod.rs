@@ -54,12 +54,12 @@ mod testing {
     use super::Acquisition;
     use crate::gp::{Gp, Hyperparameters};
     use crate::kernel::{Kernel, KernelKind};
-    use crate::observations::Observations;
+    use crate::observations::{Noise, Observations};
 
     /// A process of two coordinates over some outcomes.
     pub(super) fn process(points: &[Vec<f64>], outcomes: Vec<f64>, noise: f64) -> Gp {
         let data = Observations {
-            noise: vec![None; points.len()],
+            noise: vec![Noise::LEARNED; points.len()],
             outcomes,
             points: points.to_vec(),
         };

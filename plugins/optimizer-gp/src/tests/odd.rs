@@ -185,7 +185,7 @@ fn values_of_any_magnitude_get_suggestions() {
 
 #[test]
 fn a_thousand_identical_points_and_near_duplicates_are_survived() {
-    for (objectives, count, spread) in [(1, 1000, 0.0), (2, 150, 0.0), (2, 150, 1e-9)] {
+    for (objectives, count, spread) in [(1, 1000, 0.0), (2, 1000, 0.0), (2, 150, 1e-9)] {
         let mut same = study(vec![float(0.0, 1.0), float(0.0, 1.0)], objectives);
         for trial in 0..count {
             let at = 0.5 + spread * f64::from(trial % 7);
