@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use bomf_plugin_api::{Model, ModelSpec, PluginError, Table, TrainingSpec};
+use bomf_plugin_api::{Model, PluginError, Table, TrainingSpec};
+use fusion::Checkpoint;
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::config::UseConfig;
 use crate::data::Splits;
 use crate::diagnostics::Failure;
 use crate::memory;
+use crate::model;
 use crate::plan::{ModelPlan, Plan, TrainingPlan};
 use crate::registry::Registry;
 use crate::stages::{TEST, TRAIN, VALIDATION};
@@ -55,21 +55,25 @@ impl Estimate {
     ///
     /// # Errors
     /// Those of the model.
-    pub fn measure(plan: &Plan, model: &ModelPlan, registry: &Registry) -> Result<Self, Failure> {
+    pub fn measure(
+        plan: &Plan,
+        model: &ModelPlan,
+        registry: &Registry,
+        checkpoints: &[Checkpoint],
+    ) -> Result<Self, Failure> {
         let Some(trained) = &model.training else {
-            return Self::of_members(plan, model, registry);
+            let opened = model::open_as_trained(plan, model, registry, checkpoints)?;
+            return Self::of_members(plan, model, opened);
         };
+        let pace = |frozen| Pace::measure(plan, model, model::open(plan, model, registry, frozen)?);
         let frozen = plan.config.trajectory.freeze_layers;
-        let pace = Pace::measure(plan, model, registry, frozen)?;
         let proxy = match &plan.config.tune {
-            Some(tune) if tune.proxy.freeze_layers != frozen => Some(Pace::measure(
-                plan,
-                model,
-                registry,
-                tune.proxy.freeze_layers,
-            )?),
+            Some(tune) if tune.proxy.freeze_layers != frozen => {
+                Some(pace(tune.proxy.freeze_layers)?)
+            }
             _ => None,
         };
+        let pace = pace(frozen)?;
         let [train, validation, test] = model.splits.facts.rows.map(|rows| rows as f64);
         let training = |pace: &Pace, epochs: f64, evaluations: f64| {
             epochs * train * pace.train + evaluations * validation * pace.predict
@@ -100,8 +104,8 @@ impl Estimate {
     }
 
     /// Without a training: the members are evaluated, and searched.
-    fn of_members(plan: &Plan, model: &ModelPlan, registry: &Registry) -> Result<Self, Failure> {
-        let pace = Pace::measure(plan, model, registry, None)?;
+    fn of_members(plan: &Plan, model: &ModelPlan, opened: Box<dyn Model>) -> Result<Self, Failure> {
+        let pace = Pace::measure(plan, model, opened)?;
         let [_, validation, test] = model.splits.facts.rows.map(|rows| rows as f64);
         let searched: u64 = plan.methods.iter().map(|method| method.iterations).sum();
         let evaluations = searched as f64 + plan.members.len() as f64;
@@ -155,25 +159,9 @@ fn time(seconds: f64) -> String {
 }
 
 impl Pace {
-    fn measure(
-        plan: &Plan,
-        model_plan: &ModelPlan,
-        registry: &Registry,
-        frozen: Option<u32>,
-    ) -> Result<Self, Failure> {
-        let UseConfig { plugin, options } = &model_plan.backend;
-        let splits = &model_plan.splits;
-        let fault = |error| Failure::plugin(plugin, &error);
-        let context = plan.context();
-        let options = Value::Object(options.clone());
-        let spec = ModelSpec::new(
-            &model_plan.folder,
-            model_plan.task.clone(),
-            plan.config.seed,
-        )
-        .with_frozen_layers(frozen);
-        let backend = registry.model(plugin, &options, &context)?;
-        let mut model = backend.open(&spec).map_err(fault)?;
+    fn measure(plan: &Plan, plans: &ModelPlan, mut model: Box<dyn Model>) -> Result<Self, Failure> {
+        let splits = &plans.splits;
+        let fault = |error| Failure::plugin(&plans.backend.plugin, &error);
 
         let mut rows = SAMPLE;
         let (predict, info) = loop {
@@ -199,7 +187,7 @@ impl Pace {
             .zip(before)
             .map_or(0, |(now, before)| now.saturating_sub(before));
 
-        let train = match &model_plan.training {
+        let train = match &plans.training {
             Some(trained) => {
                 train_pace(&mut *model, trained, splits, rows, plan.config.seed).map_err(fault)?
             }

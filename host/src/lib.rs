@@ -12,6 +12,7 @@ mod journal;
 mod mapped;
 mod memory;
 mod metrics;
+mod model;
 mod optimize;
 mod output;
 mod plan;
@@ -139,7 +140,7 @@ fn validate(
         return Ok(cli::validate::summary(&plan, None, None, cli.json));
     };
     let named = fuser::open_named(&plan.config.fuse.fuser, &registry, &plan.context())?;
-    let estimate = Estimate::measure(&plan, model, &registry)?;
+    let estimate = Estimate::measure(&plan, model, &registry, &checkpoints)?;
     let fuser = match named {
         Some(_) => Choice::named(&plan.config.fuse.fuser.plugin),
         None => {

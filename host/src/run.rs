@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bomf_plugin_api::{
-    Fuser, Kind, Member as Weights, Model, ModelInfo, ModelSpec, Objective, TensorSpec,
-};
+use bomf_plugin_api::{Fuser, Kind, Member as Weights, Model, ModelInfo, Objective};
 use fusion::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use crate::cli::RunArguments;
-use crate::config::{self, Config, MetricConfig, UseConfig};
+use crate::config::{self, Config, MetricConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::fuser::{self, Choice, Size};
 use crate::journal::{self, JOURNAL, Journal, RUNS, file};
+use crate::model;
 use crate::output;
 use crate::plan::{self, ModelPlan, Plan, TrainingPlan};
 use crate::progress::{Progress, now};
@@ -158,8 +157,8 @@ fn ready<'a>(
     // Before anything is trained: a fuser that cannot be opened is no surprise at the end.
     let named = fuser::open_named(&plan.config.fuse.fuser, registry, &plan.context())?;
     let opened = match &model.training {
-        Some(_) => open_model(plan, model, registry, plan.config.trajectory.freeze_layers)?,
-        None => open_as_trained(plan, model, registry, checkpoints)?,
+        Some(_) => model::open(plan, model, registry, plan.config.trajectory.freeze_layers)?,
+        None => model::open_as_trained(plan, model, registry, checkpoints)?,
     };
     let mut bench = open_bench(opened, model, run)?;
     let (mut tuning, mut trajectory) = (None, None);
@@ -333,54 +332,6 @@ fn open_bench<'a>(
     Ok(bench)
 }
 
-/// The model, with so many layers frozen.
-fn open_model(
-    plan: &Plan,
-    model: &ModelPlan,
-    registry: &Registry,
-    freeze_layers: Option<u32>,
-) -> Result<Box<dyn Model>, Failure> {
-    let UseConfig { plugin, options } = &model.backend;
-    let options = Value::Object(options.clone());
-    let backend = registry.model(plugin, &options, &plan.context())?;
-    let spec = ModelSpec::new(&model.folder, model.task.clone(), plan.config.seed)
-        .with_frozen_layers(freeze_layers);
-    let opened = backend.open(&spec);
-    opened.map_err(|error| Failure::plugin(plugin, &error))
-}
-
-/// The model with as many frozen layers as its members' training had, which left them without these: they are the model's own.
-fn open_as_trained(
-    plan: &Plan,
-    model: &ModelPlan,
-    registry: &Registry,
-    members: &[Checkpoint],
-) -> Result<Box<dyn Model>, Failure> {
-    let mut frozen = None;
-    loop {
-        let opened = open_model(plan, model, registry, frozen)?;
-        let lacking = |spec: &TensorSpec| {
-            let first = members.first();
-            first.is_some_and(|member| member.tensor(&spec.name).is_none())
-        };
-        let specs = opened.trainable();
-        if !specs.iter().any(lacking) {
-            if let Some(layers) = frozen {
-                tracing::info!(
-                    "members have no embeddings, nor the lowest {layers} layers: the model's own are taken"
-                );
-            }
-            return Ok(opened);
-        }
-        let next = frozen.map_or(0, |layers| layers + 1);
-        if next > opened.info().layers || specs.iter().all(lacking) {
-            // Members of something else: which tensor is missing is said when they are opened.
-            return open_model(plan, model, registry, None);
-        }
-        frozen = Some(next);
-    }
-}
-
 fn describe(info: &ModelInfo) {
     tracing::info!(
         "{}: {} layers, {:.1} M parameters, {:.1} M trained, on {}",
@@ -410,7 +361,7 @@ fn tune<'a>(
     let tuning = if proxy == plan.config.trajectory.freeze_layers {
         tune::tune(run, tune_plan, optimizer, bench)?
     } else {
-        let opened = open_model(plan, model, registry, proxy)?;
+        let opened = model::open(plan, model, registry, proxy)?;
         let mut proxy = open_bench(opened, model, run)?;
         tune::tune(run, tune_plan, optimizer, &mut proxy)?
     };

@@ -343,7 +343,12 @@ fn members_of_a_training_with_frozen_layers_are_completed_by_the_model() {
 /// Results of a training and of a search over its members, which have to be the same.
 fn search_again_over_members_of(trajectory: &str) -> (Results, Results) {
     let tiny = TinyRun::new();
+    let estimated = || {
+        let validated = tiny.bomf(&["validate", "tiny.yaml", "--json"]).output();
+        validated.expect_code(0).json()["estimate"]["member_bytes"].clone()
+    };
     tiny.edit("epochs: 4", trajectory);
+    let member_bytes = estimated();
     tiny.run("a").output().expect_code(0);
     let first = tiny.results("a");
     let trained = &first.report;
@@ -375,6 +380,7 @@ fn search_again_over_members_of(trajectory: &str) -> (Results, Results) {
         .output()
         .expect_code(0)
         .expect_stdout(&["5 members", "40 validation, 40 test", "estimate"]);
+    assert_eq!(estimated(), member_bytes);
     tiny.run("b")
         .output()
         .expect_code(0)
