@@ -65,7 +65,10 @@ impl Estimate {
             let opened = model::open_as_trained(plan, model, registry, checkpoints)?;
             return Self::of_members(plan, model, opened);
         };
-        let pace = |frozen| Pace::measure(plan, model, model::open(plan, model, registry, frozen)?);
+        let pace = |frozen| {
+            let opened = model::open(plan, model, registry, frozen)?;
+            Pace::measure(model, plan.config.seed, opened)
+        };
         let frozen = plan.config.trajectory.freeze_layers;
         let proxy = match &plan.config.tune {
             Some(tune) if tune.proxy.freeze_layers != frozen => {
@@ -105,7 +108,7 @@ impl Estimate {
 
     /// Without a training: the members are evaluated, and searched.
     fn of_members(plan: &Plan, model: &ModelPlan, opened: Box<dyn Model>) -> Result<Self, Failure> {
-        let pace = Pace::measure(plan, model, opened)?;
+        let pace = Pace::measure(model, plan.config.seed, opened)?;
         let [_, validation, test] = model.splits.facts.rows.map(|rows| rows as f64);
         let searched: u64 = plan.methods.iter().map(|method| method.iterations).sum();
         let evaluations = searched as f64 + plan.members.len() as f64;
@@ -159,9 +162,9 @@ fn time(seconds: f64) -> String {
 }
 
 impl Pace {
-    fn measure(plan: &Plan, plans: &ModelPlan, mut model: Box<dyn Model>) -> Result<Self, Failure> {
-        let splits = &plans.splits;
-        let fault = |error| Failure::plugin(&plans.backend.plugin, &error);
+    fn measure(plan: &ModelPlan, seed: u64, mut model: Box<dyn Model>) -> Result<Self, Failure> {
+        let splits = &plan.splits;
+        let fault = |error| Failure::plugin(&plan.backend.plugin, &error);
 
         let mut rows = SAMPLE;
         let (predict, info) = loop {
@@ -187,10 +190,8 @@ impl Pace {
             .zip(before)
             .map_or(0, |(now, before)| now.saturating_sub(before));
 
-        let train = match &plans.training {
-            Some(trained) => {
-                train_pace(&mut *model, trained, splits, rows, plan.config.seed).map_err(fault)?
-            }
+        let train = match &plan.training {
+            Some(trained) => train_pace(&mut *model, trained, splits, rows, seed).map_err(fault)?,
             None => 0.0,
         };
 

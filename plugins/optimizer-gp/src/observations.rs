@@ -177,24 +177,25 @@ impl Observations {
     /// scatter of outcomes whose noise is known, which no hyperparameter changes. The time of a fit grows with the cube of
     /// the number of outcomes, and a covariance with equal rows has no factor without jitter.
     #[must_use]
-    pub fn merged(&self) -> Self {
+    pub(crate) fn merged(self) -> Self {
         let mut merged = Self {
             points: Vec::new(),
             outcomes: Vec::new(),
             noise: Vec::new(),
         };
         let mut places = HashMap::new();
-        for ((point, outcome), noise) in self.points.iter().zip(&self.outcomes).zip(&self.noise) {
-            let key = (key(point), std::mem::discriminant(noise));
+        let outcomes = self.outcomes.into_iter().zip(self.noise);
+        for (point, (outcome, noise)) in self.points.into_iter().zip(outcomes) {
+            let key = (key(&point), std::mem::discriminant(&noise));
             let place = *places.entry(key).or_insert(merged.points.len());
             if place == merged.points.len() {
-                merged.points.push(point.clone());
-                merged.outcomes.push(*outcome);
-                merged.noise.push(*noise);
+                merged.points.push(point);
+                merged.outcomes.push(outcome);
+                merged.noise.push(noise);
                 continue;
             }
             let gap = outcome - merged.outcomes[place];
-            let (joint, weight) = merged.noise[place].joined(*noise, gap);
+            let (joint, weight) = merged.noise[place].joined(noise, gap);
             merged.outcomes[place] += weight * gap;
             merged.noise[place] = joint;
         }
