@@ -29,7 +29,8 @@
 //!
 //! A fresh instance given the same study suggests the same points, bit for bit, on any number of threads: random numbers
 //! hang on the seed and the number of trials alone, sums are taken in a fixed order, and the fits that the next ones start
-//! from ride in the suggestions' bytes ([`memo`]).
+//! from ride in the suggestions' bytes ([`memo`]). Work is shared among the threads of the rayon pool that a layer is
+//! called in: the optimizer has one of its own.
 //!
 //! Every layer can be used on its own with numbers of one's own: [`gp::Gp::condition`] takes hyperparameters,
 //! [`acquisition::LogHvi`] and [`acquisition::QLogEi`] take base samples. `tests/parity.rs` compares them so with BoTorch's:
@@ -56,7 +57,6 @@ mod models;
 pub mod observations;
 mod optimizer;
 mod options;
-pub mod parallel;
 pub mod quasi;
 pub mod search;
 pub mod simplex;

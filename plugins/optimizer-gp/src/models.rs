@@ -3,6 +3,7 @@
 use bomf_plugin_api::{Constraint, Objective, Result};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::acquisition::{
     Acquisition, BaseSamples, Incumbents, LogEi, LogFeasibility, LogHvi, LogSuccess, Product,
@@ -14,7 +15,6 @@ use crate::goal::{Goal, SumBy, references};
 use crate::gp::{Gp, Hyperparameters};
 use crate::history::History;
 use crate::observations::{Noise, Observations, Standardisation};
-use crate::parallel::ordered_map;
 
 /// Furthest that a reference or a bound lies from the outcomes' mean, in standard units: beyond it nothing changes but
 /// the size of numbers.
@@ -116,7 +116,6 @@ pub(crate) struct FitOptions<'a> {
     pub(crate) prior: Prior,
     /// Deviation of the noise as a share of the outcomes', if it is known so.
     pub(crate) relative_noise: Option<f64>,
-    pub(crate) threads: usize,
     pub(crate) objectives: &'a [Objective],
     pub(crate) constraints: &'a [Constraint],
 }
@@ -128,7 +127,6 @@ pub(crate) struct Drawing<'a> {
     pub(crate) dimensions: &'a [f64],
     /// How many points are asked for together.
     pub(crate) together: usize,
-    pub(crate) threads: usize,
 }
 
 impl Models {
@@ -158,38 +156,27 @@ impl Models {
             tasks.push(task(&constraint.name, (values, unknown)));
         }
 
-        // 2. Walks over hyperparameters: the first of every task before the second of any, so that threads end together.
-        // Fits of another goal, or of another space, are no start.
+        // 2. Walks over hyperparameters. Fits of another goal, or of another space, are no start.
         let warm = Some(&history.last_fits).filter(|fits| fits.len() == tasks.len());
         let fittings = tasks
             .iter()
             .map(|task| Fitting::new(&task.data, &options.prior))
             .collect::<Result<Vec<_>, GpError>>()?;
-        let mut walks: Vec<(usize, usize, Vec<f64>)> = Vec::new();
-        for (index, fitting) in fittings.iter().enumerate() {
-            let starts = fitting.starts(warm.map(|fits| &fits[index]));
-            walks.extend((0..).zip(starts).map(|(turn, start)| (turn, index, start)));
-        }
-        walks.sort_by_key(|(turn, index, _)| (*turn, *index));
-        let ends = ordered_map(walks, options.threads, |(_, index, start)| {
-            (index, fittings[index].walk(start))
-        });
-
-        // 3. The best of each.
-        let ends_of = |task: usize| {
-            let ends = ends.iter().filter(move |(index, _)| *index == task);
-            ends.map(|(_, end)| end.clone())
-        };
-        let mut outputs_and_constraints =
-            ordered_map((0..tasks.len()).collect(), options.threads, |index| {
-                tasks[index].model(fittings[index].best(ends_of(index))?)
+        let starts: Vec<Vec<Vec<f64>>> = (fittings.iter().enumerate())
+            .map(|(index, fitting)| fitting.starts(warm.map(|fits| &fits[index])))
+            .collect();
+        let mut models = (tasks.par_iter().zip(&fittings).zip(starts))
+            .with_max_len(1)
+            .map(|((task, fitting), starts)| {
+                let walks = starts.into_par_iter().with_max_len(1);
+                let ends: Vec<_> = walks.map(|start| fitting.walk(start)).collect();
+                task.model(fitting.best(ends)?)
             })
-            .into_iter()
             .collect::<Result<Vec<_>, GpError>>()?;
-        let constraints = outputs_and_constraints.split_off(outputs);
+        let constraints = models.split_off(outputs);
         Ok(Self {
             goal,
-            outputs: outputs_and_constraints,
+            outputs: models,
             constraints,
         })
     }
@@ -314,12 +301,7 @@ impl Models {
         let incumbents = Self::incumbents(&surrogates, noisy, history, drawing, generator)?;
         let (m, drawn) = (surrogates.len(), incumbents.drawn.len());
         let base = BaseSamples::sobol(generator.random(), m, drawn, 1, drawing.samples);
-        Ok(LogHvi::new(
-            &surrogates,
-            &incumbents,
-            base,
-            drawing.threads,
-        )?)
+        Ok(LogHvi::new(&surrogates, &incumbents, base)?)
     }
 
     /// Feasible points, drawn or at their posterior means; pending points are always drawn.
@@ -333,9 +315,8 @@ impl Models {
         let feasible = history.feasible_points();
         let mut incumbents = Incumbents::default();
         if noisy {
-            let (samples, threads) = (drawing.samples, drawing.threads);
             let seed = generator.random();
-            incumbents.drawn = leading(surrogates, &feasible, samples, seed, threads)?;
+            incumbents.drawn = leading(surrogates, &feasible, drawing.samples, seed)?;
         } else {
             let means = |point: &Vec<f64>| -> Vec<f64> {
                 surrogates.iter().map(|s| s.gp.mean(point)).collect()

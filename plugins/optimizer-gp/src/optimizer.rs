@@ -1,11 +1,12 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Optimizer, Result, Stopping, Study, Suggestion,
-    Suggestions, Verdict,
+    Component, Context, Descriptor, Kind, Optimizer, PluginError, Result, Stopping, Study,
+    Suggestion, Suggestions, Verdict,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::design::Design;
 use crate::fit::Prior;
@@ -25,7 +26,7 @@ const MOST_TOGETHER: usize = 8;
 pub struct GpOptimizer {
     options: GpOptions,
     seed: u64,
-    threads: usize,
+    threads: ThreadPool,
     /// Whether it was said that another acquisition is used than one would think.
     said: bool,
 }
@@ -44,10 +45,15 @@ impl Component for GpOptimizer {
 
     fn new(options: GpOptions, context: &Context) -> Result<Self> {
         options.noise.check()?;
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(context.threads.max(1))
+            .thread_name(|index| format!("gp-{index}"))
+            .build()
+            .map_err(|error| PluginError::failed(format!("found no threads: {error}")))?;
         Ok(Self {
             options,
             seed: context.seed,
-            threads: context.threads,
+            threads,
             said: false,
         })
     }
@@ -83,7 +89,7 @@ impl Optimizer for GpOptimizer {
                 None if history.points.is_empty() => {
                     next_untried(&design, &history).into_iter().collect()
                 }
-                None => {
+                None => self.threads.install(|| {
                     // A random weighting is another one for each suggestion, and has a model of its own.
                     if models.is_none() || goal == Goal::RandomWeights {
                         models = Some(self.fit(goal, &space, &history, study)?);
@@ -94,8 +100,8 @@ impl Optimizer for GpOptimizer {
                         Goal::Sum(SumBy::Batch) => (count - suggestions.len()).min(MOST_TOGETHER),
                         _ => 1,
                     };
-                    self.next_by_model(models, together, &space, &design, &history, study)?
-                }
+                    self.next_by_model(models, together, &space, &design, &history, study)
+                })?,
             };
             if next.is_empty() {
                 break;
@@ -178,7 +184,6 @@ impl GpOptimizer {
                 NoiseOption::RelativeDeviation(share) => Some(share),
                 _ => None,
             },
-            threads: self.threads,
             objectives: &study.objectives,
             constraints: &study.constraints,
         };
@@ -205,7 +210,6 @@ impl GpOptimizer {
             samples: self.options.samples,
             dimensions: &space.prior_dimensions(),
             together,
-            threads: self.threads,
         };
         let acquisition = models.acquisition(
             history,
@@ -225,7 +229,6 @@ impl GpOptimizer {
         let effort = Effort {
             raw_samples: self.options.raw_samples,
             restarts: self.options.restarts,
-            threads: self.threads,
         };
         let best = maximise(
             acquisition.as_ref(),

@@ -1,6 +1,7 @@
 //! Quasi-random numbers: scrambled Sobol points in the unit cube and their normal counterparts.
 
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 use crate::log_space::normal_quantile;
 
@@ -45,9 +46,14 @@ impl Sobol {
     /// Standard normal numbers `[dimensions, count]`, one column per point, from dimension `first` on.
     #[must_use]
     pub fn normals(&self, first: u32, dimensions: usize, count: usize) -> DMatrix<f64> {
-        DMatrix::from_fn(dimensions, count, |row, column| {
-            normal_quantile(self.number(column as u64, first + row as u32))
-        })
+        let mut normals = DMatrix::zeros(dimensions, count);
+        let columns = normals.as_mut_slice().par_chunks_mut(dimensions.max(1));
+        columns.enumerate().for_each(|(column, numbers)| {
+            for (row, number) in (first..).zip(numbers) {
+                *number = normal_quantile(self.number(column as u64, row));
+            }
+        });
+        normals
     }
 }
 

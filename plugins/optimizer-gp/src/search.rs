@@ -2,10 +2,10 @@
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::acquisition::Acquisition;
 use crate::ascent::{Walk, ascend};
-use crate::parallel::ordered_map;
 use crate::quasi::Sobol;
 use crate::space::SearchSpace;
 
@@ -16,8 +16,6 @@ pub struct Effort {
     pub raw_samples: usize,
     /// How many of them are refined with gradients.
     pub restarts: usize,
-    /// How many threads work; the result does not depend on it.
-    pub threads: usize,
 }
 
 /// Iterations of every refinement, and of the few that lead after that.
@@ -50,11 +48,8 @@ pub fn maximise(
         value: acquisition.value(&point),
         point,
     };
-    let raw = ordered_map(
-        raw_points(space, incumbents, effort.raw_samples, rng),
-        effort.threads,
-        evaluate,
-    );
+    let raw = raw_points(space, incumbents, effort.raw_samples, rng);
+    let raw: Vec<Walk> = raw.into_par_iter().map(evaluate).collect();
 
     // 2. A few iterations from each start; the leaders go on.
     let climb = |walk: Walk, iterations: usize, hold_integers: bool| {
@@ -66,21 +61,17 @@ pub fn maximise(
             |point, gradient| acquisition.value_and_gradient(point, gradient),
         )
     };
-    let mut refined = ordered_map(
-        choose_starts(&raw, effort.restarts, rng),
-        effort.threads,
-        |walk| climb(walk, FIRST_ITERATIONS, false),
-    );
+    let mut refined = each(choose_starts(&raw, effort.restarts, rng), |walk| {
+        climb(walk, FIRST_ITERATIONS, false)
+    });
     sort(&mut refined);
     let others = refined.split_off(FINALISTS.min(refined.len()));
-    refined = ordered_map(refined, effort.threads, |walk| {
-        climb(walk, LAST_ITERATIONS, false)
-    });
+    refined = each(refined, |walk| climb(walk, LAST_ITERATIONS, false));
     refined.extend(others);
 
     // 3. Integers and choices: round, step to better neighbours, refine the rest once more.
     if space.has_steps() {
-        refined = ordered_map(refined, effort.threads, |mut walk| {
+        refined = each(refined, |mut walk| {
             space.round(&mut walk.point);
             let stepped = step_uphill(acquisition, space, evaluate(walk.point));
             climb(stepped, FIRST_ITERATIONS, true)
@@ -100,6 +91,11 @@ pub fn maximise(
     all.extend(raw);
     sort(&mut all);
     all.into_iter().find(is_new).map(|walk| walk.point)
+}
+
+/// Walks on from each, of which one may be as much work as several others.
+fn each(walks: Vec<Walk>, go_on: impl Fn(Walk) -> Walk + Sync + Send) -> Vec<Walk> {
+    walks.into_par_iter().with_max_len(1).map(go_on).collect()
 }
 
 /// Half spread over the whole space, half round the incumbents.
@@ -220,7 +216,6 @@ mod tests {
     const EFFORT: Effort = Effort {
         raw_samples: 128,
         restarts: 5,
-        threads: 2,
     };
 
     fn space(domains: Vec<Domain>) -> SearchSpace {

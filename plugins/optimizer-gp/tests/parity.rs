@@ -258,7 +258,7 @@ fn hypervolume_improvements_agree_to_1e_5_for_two_objectives_and_to_1e_3_for_mor
             known: golden.known,
             drawn: golden.drawn,
         };
-        let found = LogHvi::new(&surrogates, &incumbents, bases, 1).unwrap();
+        let found = LogHvi::new(&surrogates, &incumbents, bases).unwrap();
         // Boxes of two objectives are cut alike; how more are cut shows in the smoothing of their sides.
         let (values, gradients) = match surrogates.len() {
             2 => (1e-5, 1e-4),

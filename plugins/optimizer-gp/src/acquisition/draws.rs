@@ -1,11 +1,11 @@
 //! What draws of an improvement are made from: models, incumbents, and standard normals.
 
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 use crate::cholesky::{add_scaled, dot};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
-use crate::parallel::ordered_map;
 use crate::quasi::Sobol;
 
 /// One objective's model.
@@ -119,7 +119,7 @@ impl BaseSamples {
 
 /// The points `[b, d]` that are on the front of at least one draw: none of the others is an incumbent.
 ///
-/// The draws of one seed should not be used for both this and the acquisition. The result does not depend on `threads`.
+/// The draws of one seed should not be used for both this and the acquisition.
 ///
 /// # Errors
 /// If a posterior covariance has no factor.
@@ -128,17 +128,18 @@ pub fn leading(
     points: &[Vec<f64>],
     samples: usize,
     seed: u64,
-    threads: usize,
 ) -> Result<Vec<Vec<f64>>> {
-    let jobs = surrogates.iter().enumerate().collect();
-    let drawn = ordered_map(jobs, threads, |(o, surrogate)| {
+    let draw = |(o, surrogate): (usize, &Surrogate)| {
         let first = (o * points.len()) as u32;
         let base = Sobol::new(seed).normals(first, points.len(), samples);
         Ok(surrogate.gp.joint(points)?.draw(&base))
-    })
-    .into_iter()
-    .collect::<Result<Vec<_>>>()?;
-    let fronts = ordered_map((0..samples).collect(), threads, |s| {
+    };
+    let drawn: Vec<_> = surrogates
+        .par_iter()
+        .enumerate()
+        .map(draw)
+        .collect::<Result<_>>()?;
+    let front_of = |s: usize| {
         let values: Vec<Vec<f64>> = (0..points.len())
             .map(|b| drawn.iter().map(|values| values[(b, s)]).collect())
             .collect();
@@ -146,7 +147,8 @@ pub fn leading(
         let above = |(value, surrogate): (&f64, &Surrogate)| *value > surrogate.reference;
         front.retain(|b| values[*b].iter().zip(surrogates).all(above));
         front
-    });
+    };
+    let fronts: Vec<Vec<usize>> = (0..samples).into_par_iter().map(front_of).collect();
     let mut leads = vec![false; points.len()];
     fronts.into_iter().flatten().for_each(|b| leads[b] = true);
     let kept = points.iter().zip(leads).filter(|(_, leads)| *leads);

@@ -11,12 +11,13 @@
 //!
 //! [`fat_length`]: crate::log_space::fat_length
 
+use rayon::prelude::*;
+
 use super::{Acquisition, BaseSamples, Incumbents, Surrogate};
 use crate::boxes::{Cell, undominated};
 use crate::error::{GpError, Result};
 use crate::gp::{At, Gp};
 use crate::log_space::fat_length;
-use crate::parallel::ordered_map;
 
 /// Most objectives that boxes are made for.
 pub const MOST_OBJECTIVES: usize = 4;
@@ -43,15 +44,14 @@ pub const MOST_OBJECTIVES: usize = 4;
 ///     .collect::<Result<_, optimizer_gp::error::GpError>>()?;
 /// let incumbents = Incumbents { known: vec![], drawn: points };
 /// let base = BaseSamples::sobol(7, 2, 3, 1, 128);
-/// let log_nehvi = LogHvi::new(&surrogates, &incumbents, base, 1)?;
+/// let log_nehvi = LogHvi::new(&surrogates, &incumbents, base)?;
 /// assert!(log_nehvi.value(&[0.7]) > log_nehvi.value(&[0.9]));
 /// # Ok::<(), optimizer_gp::error::GpError>(())
 /// ```
 pub struct LogHvi(Box<dyn Acquisition>);
 
 impl LogHvi {
-    /// From one [`BaseSamples`] per objective, for all that is drawn and one candidate. The result does not depend on
-    /// `threads`.
+    /// From one [`BaseSamples`] per objective, for all that is drawn and one candidate.
     ///
     /// # Errors
     /// If there are fewer than two objectives or more than [`MOST_OBJECTIVES`], shapes do not fit, or a posterior covariance
@@ -60,7 +60,6 @@ impl LogHvi {
         surrogates: &[Surrogate],
         incumbents: &Incumbents,
         base: Vec<BaseSamples>,
-        threads: usize,
     ) -> Result<Self> {
         let lengths = incumbents.known.iter().map(Vec::len);
         for found in lengths.chain([base.len()]) {
@@ -73,9 +72,9 @@ impl LogHvi {
             }
         }
         Ok(Self(match surrogates.len() {
-            2 => Box::new(Boxes::<2>::new(surrogates, incumbents, base, threads)?),
-            3 => Box::new(Boxes::<3>::new(surrogates, incumbents, base, threads)?),
-            4 => Box::new(Boxes::<4>::new(surrogates, incumbents, base, threads)?),
+            2 => Box::new(Boxes::<2>::new(surrogates, incumbents, base)?),
+            3 => Box::new(Boxes::<3>::new(surrogates, incumbents, base)?),
+            4 => Box::new(Boxes::<4>::new(surrogates, incumbents, base)?),
             found => {
                 return Err(GpError::Length {
                     what: "objectives",
@@ -111,20 +110,18 @@ impl<const M: usize> Boxes<M> {
         surrogates: &[Surrogate],
         incumbents: &Incumbents,
         base: Vec<BaseSamples>,
-        threads: usize,
     ) -> Result<Self> {
         let reference: [f64; M] = std::array::from_fn(|o| surrogates[o].reference);
         let samples = base[0].samples();
         // 1. Draws of the incumbents.
-        let jobs = surrogates.iter().zip(base).collect();
-        let (models, drawn): (Vec<_>, Vec<_>) = ordered_map(jobs, threads, |(surrogate, base)| {
+        let draw = |(surrogate, base): (&Surrogate, BaseSamples)| {
             base.check(incumbents.drawn.len(), 1)?;
             let joint = surrogate.gp.joint(&incumbents.drawn)?;
             let drawn = joint.draw(&base.incumbents);
             Ok(((joint.given(), base), drawn))
-        })
-        .into_iter()
-        .collect::<Result<_>>()?;
+        };
+        let drawn: Result<Vec<_>> = surrogates.par_iter().zip(base).map(draw).collect();
+        let (models, drawn): (Vec<_>, Vec<_>) = drawn?.into_iter().unzip();
 
         // 2. Boxes above each draw's front.
         let known: Vec<[f64; M]> = incumbents
@@ -132,12 +129,13 @@ impl<const M: usize> Boxes<M> {
             .iter()
             .map(|value| std::array::from_fn(|o| value[o]))
             .collect();
-        let of_samples = ordered_map((0..samples).collect(), threads, |s| {
+        let boxes_of = |s| {
             let mut values = known.clone();
             let of_point = |b: usize| std::array::from_fn(|o| drawn[o][(b, s)]);
             values.extend((0..incumbents.drawn.len()).map(of_point));
             undominated(&values, &reference)
-        });
+        };
+        let of_samples: Vec<_> = (0..samples).into_par_iter().map(boxes_of).collect();
         let (mut cells, mut starts) = (Vec::new(), vec![0]);
         for of_sample in of_samples {
             cells.extend(of_sample);
@@ -266,11 +264,11 @@ mod tests {
         samples: usize,
         seed: u64,
     ) -> Result<LogHvi> {
-        let mut drawn = leading(models, &points(), samples, !seed, 2)?;
+        let mut drawn = leading(models, &points(), samples, !seed)?;
         drawn.extend_from_slice(pending);
         let base = BaseSamples::sobol(seed, models.len(), drawn.len(), 1, samples);
         let known = vec![];
-        LogHvi::new(models, &Incumbents { known, drawn }, base, 2)
+        LogHvi::new(models, &Incumbents { known, drawn }, base)
     }
 
     fn means(models: &[Surrogate]) -> Vec<Vec<f64>> {
@@ -308,7 +306,7 @@ mod tests {
                 known: known.clone(),
                 drawn,
             };
-            let plain = LogHvi::new(&models, &incumbents, base, 1).unwrap();
+            let plain = LogHvi::new(&models, &incumbents, base).unwrap();
             for point in [[0.3, 0.62], [0.15, 0.95], [0.9, 0.3]] {
                 let mut gain = 0.0;
                 for s in 0..4096 {
@@ -370,12 +368,12 @@ mod tests {
             BaseSamples::sobol(1, 2, 0, 2, 8),
             BaseSamples::sobol(1, 2, 0, 1, 0),
         ] {
-            assert!(LogHvi::new(&models, &none, base, 1).is_err());
+            assert!(LogHvi::new(&models, &none, base).is_err());
         }
         let ragged = Incumbents {
             known: vec![vec![1.0]],
             drawn: vec![],
         };
-        assert!(LogHvi::new(&models, &ragged, BaseSamples::sobol(1, 2, 0, 1, 8), 1).is_err());
+        assert!(LogHvi::new(&models, &ragged, BaseSamples::sobol(1, 2, 0, 1, 8)).is_err());
     }
 }
