@@ -22,7 +22,8 @@ pub struct Objective {
     pub name: String,
     /// Which way is better, of the raw value.
     pub direction: Direction,
-    /// The raw values that normalise to 0 and to 1; `None`: none is known, the optimizer scales by itself.
+    /// The raw values that normalise to 0 and to 1; `None`: none is known; where several
+    /// objectives are summed, [`Objective::units`] stands in for it.
     #[serde(default)]
     pub scale: Option<(f64, f64)>,
     /// The raw value below which (in the sense of the direction) nothing counts as a gain; for hypervolumes.
@@ -136,6 +137,24 @@ impl Objective {
             (None, Direction::Minimize) => -value,
         }
     }
+
+    /// By what normalised values `[n][objectives]` are divided before those of one point are summed: 1 on a scale and of an
+    /// only objective, else the range of the values, so that no objective drowns the others by its unit alone. 1 where
+    /// they have none.
+    pub fn units<V: AsRef<[f64]>>(objectives: &[Self], normalised: &[V]) -> Vec<f64> {
+        let range = |at: usize| {
+            let column = || normalised.iter().map(|values| values.as_ref()[at]);
+            let low = column().fold(f64::INFINITY, f64::min);
+            column().fold(f64::NEG_INFINITY, f64::max) - low
+        };
+        let unit = |(at, objective): (usize, &Self)| match range(at) {
+            range if objectives.len() > 1 && objective.scale.is_none() && range > 0.0 => {
+                range.min(f64::MAX)
+            }
+            _ => 1.0,
+        };
+        objectives.iter().enumerate().map(unit).collect()
+    }
 }
 
 #[cfg(test)]
@@ -148,5 +167,18 @@ mod tests {
         assert!((loss.normalise(0.9) - 0.0).abs() < 1e-12);
         assert!((loss.normalise(-0.1) - 1.0).abs() < 1e-12);
         assert!(Objective::new("loss", Direction::Minimize).normalise(2.0) < 0.0);
+    }
+
+    #[test]
+    fn units_are_ranges_where_there_is_no_scale() {
+        let plain = Objective::new("a", Direction::Maximize);
+        let scaled = plain.clone().with_scale(0.0, 5.0);
+        let of = |objectives: &[Objective], rows: &[[f64; 2]]| Objective::units(objectives, rows);
+        let both = [plain.clone(), scaled];
+        assert_eq!(of(&both, &[[3.0, 0.0], [7.0, 9.0]]), [4.0, 1.0]);
+        assert_eq!(of(&both, &[[3.0, 0.0]]), [1.0, 1.0]);
+        assert_eq!(of(&both, &[]), [1.0, 1.0]);
+        assert_eq!(of(&both, &[[f64::MAX, 0.0], [-f64::MAX, 0.0]])[0], f64::MAX);
+        assert_eq!(of(&[plain], &[[3.0, 0.0], [7.0, 0.0]]), [1.0]);
     }
 }

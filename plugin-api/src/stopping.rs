@@ -76,15 +76,16 @@ impl Stopping {
             ))
             .hint("record the trial as failed instead"));
         }
+        let sum = study.normalised_sum(&study.trials);
         let mut averages: Vec<f64> = study
             .finished()
             .filter(|(other, _)| other.id != trial.id)
-            .filter_map(|(other, _)| average(study, other, step))
+            .filter_map(|(other, _)| average(&sum, other, step))
             .collect();
         if step <= self.warmup_steps || averages.len() < self.min_trials.max(1) {
             return Ok(Verdict::Continue);
         }
-        let best = up_to(study, trial, step).fold(study.normalised_sum(values), f64::max);
+        let best = up_to(&sum, trial, step).fold(sum(values), f64::max);
         Ok(match best < median(&mut averages) {
             true => Verdict::Stop,
             false => Verdict::Continue,
@@ -110,15 +111,15 @@ impl Stopping {
 }
 
 /// What a trial reported up to a step, as normalised sums.
-fn up_to<'a>(study: &'a Study, trial: &'a Trial, step: u64) -> impl Iterator<Item = f64> + 'a {
+fn up_to(sum: impl Fn(&[f64]) -> f64, trial: &Trial, step: u64) -> impl Iterator<Item = f64> {
     let until = trial.reports.iter().filter(move |(at, _)| *at <= step);
-    until.map(|(_, values)| study.normalised_sum(values))
+    until.map(move |(_, values)| sum(values))
 }
 
 /// The mean of a trial's reports up to a step; `None` if there are none.
-fn average(study: &Study, trial: &Trial, step: u64) -> Option<f64> {
-    let count = up_to(study, trial, step).count();
-    (count > 0).then(|| up_to(study, trial, step).sum::<f64>() / count as f64)
+fn average(sum: impl Fn(&[f64]) -> f64, trial: &Trial, step: u64) -> Option<f64> {
+    let count = trial.reports.iter().filter(|(at, _)| *at <= step).count();
+    (count > 0).then(|| up_to(sum, trial, step).sum::<f64>() / count as f64)
 }
 
 /// The median of at least one value; of an even number, the mean of the two in the middle.

@@ -180,15 +180,29 @@ impl Study {
         })
     }
 
-    /// The sum of the normalised objectives: higher is better.
-    ///
-    /// Objectives without a scale enter as they are, negated where lower is better.
-    pub fn normalised_sum(&self, values: &[f64]) -> f64 {
-        self.objectives
-            .iter()
-            .zip(values)
-            .map(|(objective, &value)| objective.normalise(value))
-            .sum()
+    /// What sums the normalised objectives of a point's raw values: higher is better. Of several, those without a scale are
+    /// divided by the range that these trials have of them ([`Objective::units`]).
+    pub fn normalised_sum<'a>(
+        &self,
+        trials: impl IntoIterator<Item = &'a Trial>,
+    ) -> impl Fn(&[f64]) -> f64 {
+        let normalised = |values: &[f64]| -> Vec<f64> {
+            let pairs = self.objectives.iter().zip(values);
+            pairs.map(|(o, &value)| o.normalise(value)).collect()
+        };
+        let row = |trial: &Trial| match &trial.outcome {
+            Outcome::Finished { values, .. } => Some(normalised(values)),
+            _ => None,
+        };
+        let rows: Vec<Vec<f64>> = trials.into_iter().filter_map(row).collect();
+        let units = Objective::units(&self.objectives, &rows);
+        move |values| {
+            normalised(values)
+                .iter()
+                .zip(&units)
+                .map(|(v, u)| v / u)
+                .sum()
+        }
     }
 
     /// Refuses a study that no optimizer could work on; optimizers need not look again.

@@ -77,9 +77,8 @@ impl Document {
             });
             document.syntax(position, &error.to_string())
         })?;
-        let mut nodes = 0;
-        document.value =
-            to_json(parsed, &mut nodes).map_err(|what| document.syntax(None, &what))?;
+        document.value = to_json(parsed, "", &mut 0)
+            .map_err(|(at, what)| document.problem(&at, "config::syntax", what))?;
         Ok(document)
     }
 
@@ -181,7 +180,7 @@ impl Document {
 pub fn value(text: &str) -> Result<Value, String> {
     let parsed: serde_yaml::Value =
         serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-    to_json(parsed, &mut 0)
+    to_json(parsed, "", &mut 0).map_err(|(_, what)| what)
 }
 
 /// `a.b` below a path, or an item of a list.
@@ -225,12 +224,18 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-fn to_json(value: serde_yaml::Value, nodes: &mut usize) -> Result<Value, String> {
+/// The error names the path of what is at fault.
+fn to_json(
+    value: serde_yaml::Value,
+    at: &str,
+    nodes: &mut usize,
+) -> Result<Value, (String, String)> {
+    let fault = |what: String| (at.to_owned(), what);
     *nodes += 1;
     if *nodes > MOST_NODES {
-        return Err(format!(
+        return Err(fault(format!(
             "found more than {MOST_NODES} values once aliases are expanded"
-        ));
+        )));
     }
     Ok(match value {
         serde_yaml::Value::Null => Value::Null,
@@ -240,25 +245,31 @@ fn to_json(value: serde_yaml::Value, nodes: &mut usize) -> Result<Value, String>
                 (Some(value), ..) => Value::from(value),
                 (_, Some(value), _) => Value::from(value),
                 (.., Some(value)) if value.is_finite() => Value::from(value),
-                _ => return Err(format!("found {number}, expected a finite number")),
+                _ => return Err(fault(format!("found {number}, expected a finite number"))),
             }
         }
         serde_yaml::Value::String(text) => Value::String(text),
         serde_yaml::Value::Sequence(items) => Value::Array(
             items
                 .into_iter()
-                .map(|item| to_json(item, nodes))
+                .enumerate()
+                .map(|(index, value)| to_json(value, &item(at, index), nodes))
                 .collect::<Result<_, _>>()?,
         ),
         serde_yaml::Value::Mapping(entries) => {
             let mut map = Map::new();
             for (key, value) in entries {
-                map.insert(key_text(&key)?, to_json(value, nodes)?);
+                let key = key_text(&key).map_err(fault)?;
+                let value = to_json(value, &child(at, &key), nodes)?;
+                map.insert(key, value);
             }
             Value::Object(map)
         }
         serde_yaml::Value::Tagged(tagged) => {
-            return Err(format!("found the tag {}, expected none", tagged.tag));
+            return Err(fault(format!(
+                "found the tag {}, expected none",
+                tagged.tag
+            )));
         }
     })
 }

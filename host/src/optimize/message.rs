@@ -1,6 +1,9 @@
 //! What a program may say to a session: one JSON object per line.
 
+use std::fmt;
+
 use bomf_plugin_api::{Coordinate, Domain, Objective, Outcome, Point, check_point};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::search::Search;
@@ -77,7 +80,11 @@ fn parse(line: &[u8]) -> Result<Value, Failure> {
         );
         Failure::input("optimize::json", "", message)
     })?;
-    serde_json::from_str(text).map_err(|error| {
+    let strict = serde_json::from_str(text).map(|Strict(value)| value);
+    strict.map_err(|error| {
+        if error.is_data() {
+            return Failure::input(FORM, "", format!("found {error}, expected every key once"));
+        }
         let message = format!("found no JSON ({error}), expected one object in one line");
         let failure = Failure::input("optimize::json", "", message);
         match ["NaN", "Infinity"].iter().any(|word| text.contains(word)) {
@@ -85,6 +92,69 @@ fn parse(line: &[u8]) -> Result<Value, Failure> {
             false => failure,
         }
     })
+}
+
+/// JSON whose objects have every key once: a plain map would keep the last of two silently.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Map::new();
+        while let Some((key, Strict(value))) = map.next_entry::<String, _>()? {
+            if entries.contains_key(&key) {
+                let message = format!("the key `{}` twice", short(&key));
+                return Err(A::Error::custom(message));
+            }
+            entries.insert(key, value);
+        }
+        Ok(Value::Object(entries))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Strict(item)) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
 }
 
 const FAILED_HINT: &str = "a trial without a finite value is told as failed: {\"tell\": {\"id\": ..., \"failed\": \"why\"}}";
@@ -183,7 +253,9 @@ fn read_noise(noise: &Value, search: &Search) -> Result<Vec<f64>, Failure> {
 fn read_report(report: &Part<'_>, search: &Search) -> Result<Message, Failure> {
     report.only(&["id", "step", "values"], UNKNOWN_KEY)?;
     let (id, step) = (report.integer("id")?, report.integer("step")?);
-    let values = report.map.get("values").unwrap_or(&Value::Null);
+    let Some(values) = report.map.get("values") else {
+        return Err(report.fault("values", MISSING, "found nothing, expected an object"));
+    };
     let values = Part::of(values, "report.values".to_owned())?;
     let names: Vec<&str> = search.objectives.iter().map(|o| o.name.as_str()).collect();
     values.only(&names, UNKNOWN_NAME)?;
@@ -233,11 +305,7 @@ fn read_coordinate(axis: &Axis, value: &Value) -> Option<Coordinate> {
             number.map(Coordinate::Integer)
         }
         Domain::Choice { .. } => {
-            // 1 and 1.0 are one number, however it is written.
-            let same = |choice: &Value| match (choice.as_f64(), value.as_f64()) {
-                (Some(a), Some(b)) => a == b,
-                _ => choice == value,
-            };
+            let same = |choice: &Value| is_same(choice, value);
             axis.choices.iter().position(same).map(Coordinate::Choice)
         }
         Domain::Simplex { .. } => {
@@ -247,6 +315,14 @@ fn read_coordinate(axis: &Axis, value: &Value) -> Option<Coordinate> {
                 .map(Coordinate::Simplex)
         }
         _ => None,
+    }
+}
+
+/// Whether two choices are one: 1 and 1.0 are, however the number is written.
+pub(super) fn is_same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
 }
 

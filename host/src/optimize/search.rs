@@ -6,6 +6,7 @@ use bomf_plugin_api::{Constraint, Context, Domain, Kind, Objective, Parameter, S
 use serde_json::{Value, json};
 
 use super::config::{ChooseConfig, ChooseRule, DomainConfig, SearchConfig};
+use super::message::is_same;
 use crate::config::AxisConfig;
 use crate::config::DirectionConfig;
 use crate::config::document::{Document, child, item};
@@ -193,7 +194,8 @@ impl Check<'_> {
                     Some("found a section, expected a text, a number, true, false or ~")
                 }
                 _ => choices[..index]
-                    .contains(choice)
+                    .iter()
+                    .any(|other| is_same(other, choice))
                     .then_some("found a choice a second time, expected different ones"),
             };
             if let Some(fault) = fault {

@@ -3,6 +3,8 @@
 //! What happens in it is a sequence of events. Each is recorded before it counts, so that a session which replays the
 //! events goes on as the first would have.
 
+use std::collections::HashMap;
+
 use bomf_plugin_api::{
     Optimizer, Outcome, PluginError, Point, Request, Study, Suggestion, Suggestions, Trial,
     Verdict, check_point,
@@ -46,6 +48,9 @@ pub struct Session<'a> {
     study: Study,
     /// Trials that were given and not asked: they do not count for the budget.
     given: u64,
+    /// What trials reported in sessions before this one, with the verdicts: those that are still open run again, and report
+    /// again.
+    earlier: HashMap<u64, Vec<(u64, Verdict)>>,
     /// Lines read.
     lines: u64,
     ended: Option<String>,
@@ -60,6 +65,7 @@ impl<'a> Session<'a> {
             record,
             study: search.study(),
             given: 0,
+            earlier: HashMap::new(),
             lines: 0,
             ended: None,
         }
@@ -70,6 +76,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When it does not fit those before it.
     pub fn replay(&mut self, event: Event) -> Result<(), Failure> {
+        if let Event::Reported {
+            id, step, verdict, ..
+        } = &event
+        {
+            self.earlier.entry(*id).or_default().push((*step, *verdict));
+        }
         let applied = self.apply(event);
         applied.then_some(()).ok_or_else(|| {
             let message = "found an event that does not follow from those before it";
@@ -156,6 +168,7 @@ impl<'a> Session<'a> {
         }
         if let (Message::Report { step, .. }, Some((last, _))) = (message, trial.reports.last())
             && step <= last
+            && self.earlier_verdict(id, *step).is_none()
         {
             let message = format!("found step {step} after step {last}, expected a later one");
             return Err(Failure::input("optimize::step", "report.step", message));
@@ -174,14 +187,15 @@ impl<'a> Session<'a> {
                 of: Target::Point(point),
                 outcome,
             } => Event::Given { point, outcome },
+            Message::Report { id, step, .. }
+                if let Some(verdict) = self.earlier_verdict(id, step) =>
+            {
+                return Ok(vec![answer(id, verdict)]);
+            }
             Message::Report { id, step, values } => {
                 let verdict = self.optimizer.report(&self.study, id, step, &values);
                 let verdict = verdict.map_err(|error| self.plugin(&error))?;
-                let word = match verdict {
-                    Verdict::Stop => "stop",
-                    _ => "continue",
-                };
-                replies.push(json!({word: {"id": id}}));
+                replies.push(answer(id, verdict));
                 Event::Reported {
                     id,
                     step,
@@ -304,6 +318,14 @@ impl<'a> Session<'a> {
         trial.filter(|trial| trial.outcome == Outcome::Pending)
     }
 
+    /// The verdict on a step that an earlier session went past already: that of the last report up to it.
+    fn earlier_verdict(&self, id: u64, step: u64) -> Option<Verdict> {
+        let reports = self.earlier.get(&id)?;
+        let (last, _) = reports.last()?;
+        let until = reports.iter().rev().find(|(at, _)| *at <= step);
+        (step <= *last).then(|| until.map_or(Verdict::Continue, |(_, verdict)| *verdict))
+    }
+
     fn pending(&self) -> impl Iterator<Item = &Trial> {
         self.study
             .trials
@@ -319,4 +341,13 @@ impl<'a> Session<'a> {
     fn plugin(&self, error: &PluginError) -> Failure {
         Failure::plugin(&self.search.optimizer, error)
     }
+}
+
+/// The answer to a report.
+fn answer(id: u64, verdict: Verdict) -> Value {
+    let word = match verdict {
+        Verdict::Stop => "stop",
+        _ => "continue",
+    };
+    json!({word: {"id": id}})
 }

@@ -111,6 +111,11 @@ fn every_kind_of_error_has_a_code_and_changes_nothing() {
         ("{}", "optimize::form"),
         (r#"{"ask": {}}"#, "optimize::unknown_key"),
         (r#"{"tell": 3}"#, "optimize::form"),
+        (
+            r#"{"tell": {"id": 1, "values": {"f1": 0.5, "loss": 0.5, "seconds": 1, "f1": 0.6}}}"#,
+            "optimize::form",
+        ),
+        (r#"{"report": {"id": 1, "step": 4}}"#, "optimize::missing"),
         (r#"{"tell": {}, "report": {}}"#, "optimize::form"),
         (&format!(r#"{{"tell": {{{good}}}}}"#), "optimize::missing"),
         (
@@ -199,7 +204,6 @@ fn every_kind_of_error_has_a_code_and_changes_nothing() {
             r#"{"report": {"id": 1, "values": {"f1": 0.5, "loss": 0.5}}}"#,
             "optimize::missing",
         ),
-        (r#"{"report": {"id": 1, "step": 4}}"#, "optimize::form"),
     ];
     for (line, code) in cases {
         assert_eq!(talk.refused(line), code, "{line}");
@@ -243,6 +247,30 @@ fn reports_are_kept_and_answered() {
         [(1, vec![0.5, 0.0]), (2, vec![-0.5, 0.0])]
     );
     assert_eq!(talk.say(&tell(0))[0]["ask"]["id"], 1);
+}
+
+#[test]
+fn a_trial_that_runs_again_hears_the_same_verdicts() {
+    let (search, kept) = (search(3, 1), RefCell::default());
+    let report = |step: u64, f1: f64| {
+        json!({"report": {"id": 0, "step": step, "values": {"f1": f1, "loss": 0.0}}}).to_string()
+    };
+    let (go, stop) = (json!({"continue": {"id": 0}}), json!({"stop": {"id": 0}}));
+    let mut first = Talk::new(&search, &kept);
+    assert_eq!(first.say(&report(1, 0.5)), [go.clone()]);
+    assert_eq!(first.refused(&report(1, 0.5)), "optimize::step");
+    assert_eq!(first.say(&report(4, -0.5)), [stop.clone()]);
+    drop(first);
+    let events = kept.borrow().len();
+    let mut again = Talk::new(&search, &kept);
+    assert_eq!(again.heard[0]["ask"]["id"], 0);
+    for (step, answer) in [(0, &go), (1, &go), (3, &go), (4, &stop)] {
+        assert_eq!(again.say(&report(step, 0.5)), [answer.clone()], "{step}");
+    }
+    assert_eq!(kept.borrow().len(), events, "nothing new has happened");
+    // Further on it is asked anew, and steps ascend from there.
+    assert_eq!(again.say(&report(5, 0.5)), [go]);
+    assert_eq!(again.refused(&report(5, 0.5)), "optimize::step");
 }
 
 #[test]

@@ -49,12 +49,15 @@ impl Optimizer for Greedy {
         }
 
         // 2. Their order: best first, ties to the earlier member.
-        let mut order: Vec<(usize, f64)> = vertices
-            .iter()
-            .enumerate()
-            .filter_map(|(member, vertex)| {
-                Some((member, quality(study, trial_at(study, vertex)?)?))
-            })
+        let trials: Vec<Option<&Trial>> = vertices.iter().map(|v| trial_at(study, v)).collect();
+        // The members alone say in which units objectives are summed: what comes later changes no decision.
+        let sum = study.normalised_sum(trials.iter().copied().flatten());
+        let quality = |trial: Option<&Trial>| match &trial?.outcome {
+            Outcome::Finished { values, .. } => Some(sum(values)),
+            _ => None,
+        };
+        let mut order: Vec<(usize, f64)> = (trials.iter().enumerate())
+            .filter_map(|(member, trial)| Some((member, quality(*trial)?)))
             .collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let Some(&(best, mut kept_quality)) = order.first() else {
@@ -75,7 +78,7 @@ impl Optimizer for Greedy {
             if is_pending(Some(trial)) {
                 return Ok(Suggestions::Points(Vec::new()));
             }
-            if let Some(quality) = quality(study, trial)
+            if let Some(quality) = quality(Some(trial))
                 && quality > kept_quality
             {
                 (kept, kept_quality) = (candidate, quality);
@@ -89,12 +92,4 @@ impl Optimizer for Greedy {
 
 fn is_pending(trial: Option<&Trial>) -> bool {
     trial.is_some_and(|trial| matches!(trial.outcome, Outcome::Pending))
-}
-
-/// The sum of a finished trial's normalised objectives.
-fn quality(study: &Study, trial: &Trial) -> Option<f64> {
-    match &trial.outcome {
-        Outcome::Finished { values, .. } => Some(study.normalised_sum(values)),
-        _ => None,
-    }
 }

@@ -77,7 +77,7 @@ impl Chart {
                 Block::Simplex(_) => {
                     let mut shares = unflatten(own);
                     simplex::project(&mut shares);
-                    Coordinate::Simplex(shares)
+                    Coordinate::Simplex(without_roundings(shares))
                 }
             })
             .collect()
@@ -163,6 +163,13 @@ fn stretch(n: usize) -> f64 {
     UNIFORM_DEVIATION * (n * (n + 1.0)).sqrt()
 }
 
+/// Shares without those that only rounding has made, so that members and faces are themselves.
+fn without_roundings(shares: Vec<f64>) -> Vec<f64> {
+    const ROUNDING: f64 = 1e-12;
+    let kept = shares.iter().map(|&s| if s < ROUNDING { 0.0 } else { s });
+    point::normalised(kept.collect())
+}
+
 /// Coordinates of shares in the Helmert basis of the plane in which they sum to one: number `k` (from 1) is along
 /// `(1, ..., 1, -k, 0, ..., 0) / sqrt(k (k + 1))`, with `k` ones.
 fn flatten(shares: &[f64]) -> Vec<f64> {
@@ -233,6 +240,17 @@ mod tests {
         assert!((gap(&flatten(&a), &flatten(&b)) - expected).abs() < 1e-12);
         for (share, again) in a.iter().zip(unflatten(&flatten(&a))) {
             assert!((share - again).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn members_are_exact() {
+        for members in [2, 3, 15, 64] {
+            let parameter = parameter(Domain::Simplex { dimension: members });
+            let chart = Chart::new(&[parameter]).unwrap();
+            for vertex in point::vertices(members) {
+                assert_eq!(chart.point(&chart.place(&vertex)), vertex);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use bomf_plugin_api::{
     Component, Context, Descriptor, Kind, Optimizer, Outcome, Parameter, PluginError, Result,
     Stopping, Study, Suggestion, Suggestions, Trial, Verdict,
 };
+use search::point;
 use search::standing::standings;
 
 use crate::chart::Chart;
@@ -75,6 +76,11 @@ impl Optimizer for CmaEs {
         if chart.dimension == 0 {
             return Ok(only_point(&chart, study, count));
         }
+        if point::is_used_up(study) {
+            return Ok(Suggestions::Done {
+                why: "every point of the space was tried".to_owned(),
+            });
+        }
 
         // 2. All generations that have ended, then what the next one still lacks.
         let seed = self.seed;
@@ -105,7 +111,7 @@ impl CmaEs {
         let mut cache = cache.unwrap_or_else(|| Cache {
             space: study.space.clone(),
             seen: Vec::new(),
-            walk: Walk::new(&study.space, chart.clone(), &self.options),
+            walk: Walk::new(study, chart.clone(), &self.options),
         });
         while let Some(next) = ended(study, all, &cache.walk) {
             cache.walk.learn(&next, &study.space, self.seed)?;

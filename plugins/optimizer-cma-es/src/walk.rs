@@ -1,6 +1,6 @@
 //! Generations: ranking, learning, starting again.
 
-use bomf_plugin_api::{Parameter, Result};
+use bomf_plugin_api::{Objective, Parameter, Result, Study};
 use search::point;
 use search::random::generator;
 use search::standing::Standing;
@@ -34,6 +34,9 @@ pub(crate) struct Walk {
     evolution: Evolution,
     /// Points of the chart that are the whole of the next generation.
     given: Vec<Vec<f64>>,
+    /// By what each objective is divided before they are summed, once values were seen.
+    units: Option<Vec<f64>>,
+    objectives: Vec<Objective>,
     /// Generations so far, over all restarts.
     pub(crate) generation: u32,
     restarts: u32,
@@ -44,10 +47,10 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// The start; the chart has at least one dimension.
-    pub(crate) fn new(space: &[Parameter], chart: Chart, options: &CmaEsOptions) -> Self {
+    pub(crate) fn new(study: &Study, chart: Chart, options: &CmaEsOptions) -> Self {
         let mut given = Vec::new();
         if options.members_first
-            && let Ok(members) = point::members(space)
+            && let Ok(members) = point::members(&study.space)
         {
             let mut points = point::vertices(members);
             points.push(point::uniform(members));
@@ -60,6 +63,8 @@ impl Walk {
             evolution: Evolution::new(chart.centre(), options.sigma, population),
             sigma: options.sigma,
             given,
+            units: None,
+            objectives: study.objectives.clone(),
             generation: 0,
             restarts: 0,
             spreads: Vec::new(),
@@ -90,7 +95,13 @@ impl Walk {
     /// For a domain that this version does not know.
     pub(crate) fn learn(&mut self, seen: &[Seen], space: &[Parameter], seed: u64) -> Result<()> {
         self.generation += 1;
-        let values = values(seen);
+        if self.units.is_none() {
+            let rows: Vec<&Vec<f64>> = feasible(seen).collect();
+            // The first values fix the units: what comes later changes nothing that was learnt.
+            self.units = (!rows.is_empty()).then(|| Objective::units(&self.objectives, &rows));
+        }
+        let mut values: Vec<f64> = feasible(seen).map(|values| -self.sum(values)).collect();
+        values.sort_by(f64::total_cmp);
         self.spreads.push(interquartile_range(&values));
         self.bests
             .push(values.first().copied().unwrap_or(f64::INFINITY));
@@ -121,6 +132,21 @@ impl Walk {
         Ok(())
     }
 
+    /// Higher is better.
+    fn sum(&self, values: &[f64]) -> f64 {
+        let units = self
+            .units
+            .iter()
+            .flatten()
+            .copied()
+            .chain(std::iter::repeat(1.0));
+        values
+            .iter()
+            .zip(units)
+            .map(|(value, unit)| value / unit)
+            .sum()
+    }
+
     fn forget(&mut self) {
         self.spreads.clear();
         self.bests.clear();
@@ -137,9 +163,7 @@ impl Walk {
         let key = |seen: &Seen| {
             let distance = self.chart.distance(&seen.drawn);
             let (class, value) = match &seen.standing {
-                Standing::Feasible(values) => {
-                    (0, price.mul_add(distance, -values.iter().sum::<f64>()))
-                }
+                Standing::Feasible(values) => (0, price.mul_add(distance, -self.sum(values))),
                 Standing::Infeasible(violation) => (1, *violation),
                 Standing::Failed | Standing::Pending => (2, 0.0),
             };
@@ -174,15 +198,12 @@ impl Walk {
     }
 }
 
-/// The values of the feasible ones, lower is better, rising.
-fn values(seen: &[Seen]) -> Vec<f64> {
-    let feasible = seen.iter().filter_map(|seen| match &seen.standing {
-        Standing::Feasible(values) => Some(-values.iter().sum::<f64>()),
+/// The normalised values of those that are feasible.
+fn feasible(seen: &[Seen]) -> impl Iterator<Item = &Vec<f64>> {
+    seen.iter().filter_map(|seen| match &seen.standing {
+        Standing::Feasible(values) => Some(values),
         _ => None,
-    });
-    let mut values: Vec<f64> = feasible.collect();
-    values.sort_by(f64::total_cmp);
-    values
+    })
 }
 
 /// How far the middle half of rising values spreads.

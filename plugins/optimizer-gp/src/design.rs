@@ -1,5 +1,7 @@
 //! The points before there is a model.
 
+use ::search::point::corners;
+
 use crate::quasi::Sobol;
 use crate::simplex;
 use crate::space::SearchSpace;
@@ -7,7 +9,7 @@ use crate::space::SearchSpace;
 /// What is tried first, encoded.
 #[derive(Debug, Clone)]
 pub struct Design {
-    /// The members and their uniform average, where the space has a simplex.
+    /// Members and their uniform average, where the space has a simplex.
     pub members: Vec<Vec<f64>>,
     /// Points that fill the space, in order; as many as one likes.
     sobol: Sobol,
@@ -15,17 +17,18 @@ pub struct Design {
 }
 
 impl Design {
-    /// The design of a space and a seed.
+    /// The design of a space and a seed, for so many trials in all, if that is known: members and average as [`corners`]
+    /// orders them.
     #[must_use]
-    pub fn new(space: &SearchSpace, seed: u64) -> Self {
+    pub fn new(space: &SearchSpace, seed: u64, budget: Option<u64>) -> Self {
         let mut design = Self {
             members: Vec::new(),
             sobol: Sobol::new(seed),
             space: space.clone(),
         };
-        // With a simplex, vertex after vertex of it, then its centre; what stands beside it takes values that fill its range.
+        // What stands beside a simplex takes values that fill its range.
         if let Some(largest) = space.simplex_places().map(|(_, dimension)| dimension).max() {
-            for corner in 0..=largest {
+            for corner in corners(largest, budget) {
                 let point = design.with_simplices(corner as u64, |dimension| match corner {
                     _ if corner == largest => simplex::centre(dimension),
                     _ => simplex::vertex(corner % dimension, dimension),
@@ -77,11 +80,11 @@ mod tests {
 
     #[test]
     fn members_come_first_then_their_average() {
-        let design = Design::new(&space(vec![Domain::Simplex { dimension: 3 }]), 1);
+        let design = Design::new(&space(vec![Domain::Simplex { dimension: 3 }]), 1, None);
         assert_eq!(design.members.len(), 4);
         assert_eq!(design.members[2], [0.0, 0.0, 1.0]);
         assert_eq!(design.members[3], [1.0 / 3.0; 3]);
-        let one = Design::new(&space(vec![Domain::Simplex { dimension: 1 }]), 1);
+        let one = Design::new(&space(vec![Domain::Simplex { dimension: 1 }]), 1, None);
         assert_eq!(one.members, [[1.0]]);
     }
 
@@ -95,9 +98,10 @@ mod tests {
         let design = Design::new(
             &space(vec![float.clone(), Domain::Simplex { dimension: 2 }]),
             1,
+            None,
         );
         assert_eq!(design.members.len(), 3);
         assert!(design.members[0][0] != design.members[1][0]);
-        assert!(Design::new(&space(vec![float]), 1).members.is_empty());
+        assert!(Design::new(&space(vec![float]), 1, None).members.is_empty());
     }
 }

@@ -58,7 +58,12 @@ impl Goal {
     /// The values to be modelled, one entry per model: outcomes `[n]`, and the variances `[n]` of their noise where known.
     ///
     /// Random weights are drawn from `generator`.
-    pub(crate) fn columns(self, history: &History, generator: &mut ChaCha8Rng) -> Vec<Column> {
+    pub(crate) fn columns(
+        self,
+        history: &History,
+        objectives: &[Objective],
+        generator: &mut ChaCha8Rng,
+    ) -> Vec<Column> {
         let m = history.values.first().map_or(0, Vec::len);
         match self {
             Goal::Hypervolume { .. } => (0..m)
@@ -72,27 +77,35 @@ impl Goal {
                 })
                 .collect(),
             Goal::Sum(_) => {
-                let sums = history
-                    .values
-                    .iter()
-                    .map(|values| values.iter().sum::<f64>().clamp(f64::MIN, f64::MAX))
-                    .collect();
-                let noise = history
-                    .noise
-                    .iter()
-                    .map(|n| n.as_ref().map(|n| n.iter().sum()))
-                    .collect();
-                vec![(sums, noise)]
+                let units = Objective::units(objectives, &history.values);
+                let sum = |values: &Vec<f64>| {
+                    let sum: f64 = values.iter().zip(&units).map(|(v, unit)| v / unit).sum();
+                    sum.clamp(f64::MIN, f64::MAX)
+                };
+                let slopes: Vec<f64> = units.iter().map(|unit| unit.recip()).collect();
+                let noise = history.noise.iter().map(|n| carried(n.as_deref(), &slopes));
+                let sums = history.values.iter().map(sum).collect();
+                vec![(sums, noise.collect())]
             }
             Goal::RandomWeights => {
                 let weights = simplex::draw(m, generator);
-                vec![(
-                    chebyshev(&history.values, &weights),
-                    vec![None; history.values.len()],
-                )]
+                let (values, slopes) = chebyshev(&history.values, &weights);
+                let pairs = history.noise.iter().zip(&slopes);
+                let noise = pairs.map(|(n, slopes)| carried(n.as_deref(), slopes));
+                vec![(values, noise.collect())]
             }
         }
     }
+}
+
+/// The variance of a value whose slopes in the objectives these are, where the objectives' are known.
+fn carried(variances: Option<&[f64]>, slopes: &[f64]) -> Option<f64> {
+    let pairs = variances?.iter().zip(slopes);
+    Some(
+        pairs
+            .map(|(variance, slope)| variance * slope * slope)
+            .sum(),
+    )
 }
 
 /// Outcomes, and the variances of their noise.
@@ -135,8 +148,9 @@ pub(crate) fn references(history: &History, objectives: &[Objective]) -> Vec<f64
 }
 
 /// Augmented Chebyshev distances to the best value of each objective, negated (Knowles 2006, ParEGO, with its 0.05); each
-/// objective is scaled to the range seen.
-fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+/// objective is scaled to the range seen. With each its slopes in the objectives.
+fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    const AUGMENTED: f64 = 0.05;
     let m = weights.len();
     let range = |o: usize| {
         values
@@ -145,25 +159,28 @@ fn chebyshev(values: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
                 (low.min(v[o]), high.max(v[o]))
             })
     };
-    let ranges: Vec<_> = (0..m).map(range).collect();
-    values
-        .iter()
-        .map(|value| {
-            let gaps = (0..m).map(|o| {
-                let (low, high) = ranges[o];
-                if high > low {
-                    // Halves: the whole range may be too large for a number.
-                    weights[o] * (0.5 * high - 0.5 * value[o]) / (0.5 * high - 0.5 * low)
-                } else {
-                    0.0
-                }
-            });
-            let (worst, sum) = gaps.fold((0.0_f64, 0.0), |(worst, sum), gap| {
-                (worst.max(gap), sum + gap)
-            });
-            -(worst + 0.05 * sum)
+    // Of each objective its best value and the slope of its weighted gap. Halves: the whole range may be too large for a number.
+    let scales: Vec<(f64, f64)> = (0..m)
+        .map(range)
+        .zip(weights)
+        .map(|((low, high), weight)| match high > low {
+            true => (high, (weight / (0.5 * high - 0.5 * low)).min(f64::MAX)),
+            false => (high, 0.0),
         })
-        .collect()
+        .collect();
+    let of = |value: &Vec<f64>| {
+        let gap = |(v, (high, slope)): (&f64, &(f64, f64))| slope * (0.5 * high - 0.5 * v);
+        let gaps: Vec<f64> = value.iter().zip(&scales).map(gap).collect();
+        let worst = (0..m).rev().max_by(|&a, &b| gaps[a].total_cmp(&gaps[b]));
+        let slope = |(o, (_, slope)): (usize, &(f64, f64))| match Some(o) == worst {
+            true => 0.5 * slope * (1.0 + AUGMENTED),
+            false => 0.5 * slope * AUGMENTED,
+        };
+        let most = worst.map_or(0.0, |o| gaps[o]);
+        let value = -(most + AUGMENTED * gaps.iter().sum::<f64>());
+        (value, scales.iter().enumerate().map(slope).collect())
+    };
+    values.iter().map(of).unzip()
 }
 
 #[cfg(test)]
@@ -209,9 +226,34 @@ mod tests {
     #[test]
     fn chebyshev_prefers_what_dominates_and_follows_the_weights() {
         let values = [vec![1.0, 0.0], vec![0.0, 1.0], vec![0.0, 0.0]];
-        let found = chebyshev(&values, &[0.8, 0.2]);
+        let (found, _) = chebyshev(&values, &[0.8, 0.2]);
         assert!(found[0] > found[1] && found[1] > found[2], "{found:?}");
-        assert_eq!(chebyshev(&[vec![1.0, 1.0]], &[0.5, 0.5]), [0.0]);
+        assert_eq!(chebyshev(&[vec![1.0, 1.0]], &[0.5, 0.5]).0, [0.0]);
+    }
+
+    #[test]
+    fn known_noise_is_carried_into_weightings() {
+        let values = [vec![0.0, 3.0], vec![1.0, 0.0], vec![0.5, 1.0]];
+        let weights = [0.3, 0.7];
+        let (at, slopes) = chebyshev(&values, &weights);
+        for (i, of_point) in slopes.iter().enumerate().skip(2) {
+            for (o, slope) in of_point.iter().enumerate() {
+                let mut moved = values.clone();
+                moved[i][o] += 1e-6;
+                let found = (chebyshev(&moved, &weights).0[i] - at[i]) / 1e-6;
+                assert!((found - slope).abs() < 1e-6, "{found} {slope}");
+            }
+        }
+        assert_eq!(carried(Some(&[0.5, 2.0]), &[2.0, 1.0]), Some(4.0));
+        assert_eq!(carried(None, &[2.0, 1.0]), None);
+    }
+
+    #[test]
+    fn a_sum_takes_objectives_without_a_scale_in_ranges() {
+        let seen = history(&[[0.0, 0.0], [1.0, 500.0], [0.5, 1000.0]]);
+        let mut generator = rand_chacha::rand_core::SeedableRng::seed_from_u64(1);
+        let columns = Goal::Sum(SumBy::Mean).columns(&seen, &objectives(), &mut generator);
+        assert_eq!(columns[0].0, [0.0, 1.5, 1.5]);
     }
 
     #[test]

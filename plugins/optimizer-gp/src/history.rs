@@ -1,6 +1,6 @@
 //! A study as the model sees it: encoded points, values that are all maximised.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bomf_plugin_api::{Objective, Outcome, PluginError, Request, Result, Study, Trial};
 
@@ -8,6 +8,7 @@ use crate::gp::Hyperparameters;
 use crate::memo::Memo;
 use crate::observations::key;
 use crate::space::SearchSpace;
+use crate::taken::Taken;
 
 /// What is known of a study's trials, in the order of their ids.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +50,8 @@ impl History {
             trials: trials.len(),
             ..Self::default()
         };
+        // The numbers of points that have others than the space gives them.
+        let mut numbers: HashMap<Vec<u64>, Vec<f64>> = HashMap::new();
         for trial in trials {
             // Gradients are observations of another kind; this optimizer asks for none.
             if trial.suggestion.request != Request::Evaluate {
@@ -58,9 +61,14 @@ impl History {
             // Bytes from elsewhere are believed only where they say the same.
             let is_its = memo.encoded.len() == space.dimension()
                 && space.decode(&memo.encoded) == trial.suggestion.point;
+            let encoded = space.encode(&trial.suggestion.point);
             let point = match is_its {
-                true => memo.encoded,
-                false => space.encode(&trial.suggestion.point),
+                true => {
+                    numbers.insert(key(&encoded), memo.encoded.clone());
+                    memo.encoded
+                }
+                // Told again without its bytes a point keeps the numbers that it had.
+                false => numbers.get(&key(&encoded)).cloned().unwrap_or(encoded),
             };
             if !memo.fits.is_empty() {
                 history.last_fits = memo.fits;
@@ -91,14 +99,11 @@ impl History {
         Ok(history)
     }
 
-    /// Encoded points of all trials.
+    /// The points of all trials.
     #[must_use]
-    pub fn taken(&self) -> Vec<Vec<f64>> {
-        [&self.points, &self.failed, &self.pending]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+    pub fn taken(&self, space: &SearchSpace) -> Taken {
+        let lists = [&self.points, &self.failed, &self.pending];
+        Taken::of(space, lists.into_iter().flatten())
     }
 
     /// Finished trials that fulfil all constraints.
@@ -106,11 +111,17 @@ impl History {
         (0..self.points.len()).filter(|index| self.feasible[*index])
     }
 
-    /// The encoded points of those trials, each once, in the order of the first trial there.
+    /// Their encoded points, each once.
     #[must_use]
     pub fn feasible_points(&self) -> Vec<Vec<f64>> {
+        self.distinct_points(self.feasible_trials())
+    }
+
+    /// The encoded points of finished trials, each once, in the order of the first trial there.
+    #[must_use]
+    pub fn distinct_points(&self, trials: impl Iterator<Item = usize>) -> Vec<Vec<f64>> {
         let mut seen = HashSet::new();
-        let points = self.feasible_trials().map(|index| &self.points[index]);
+        let points = trials.map(|index| &self.points[index]);
         points
             .filter(|point| seen.insert(key(point)))
             .cloned()

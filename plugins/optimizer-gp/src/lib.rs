@@ -61,6 +61,7 @@ pub mod quasi;
 pub mod search;
 pub mod simplex;
 pub mod space;
+pub mod taken;
 
 pub use optimizer::GpOptimizer;
 pub use options::{AcquisitionKind, GpOptions, NoiseOption, SimplexOption};

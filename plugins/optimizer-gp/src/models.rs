@@ -140,7 +140,7 @@ impl Models {
         // 1. What there is to model.
         let task = |name, column| Task::of(name, &history.points, column, options.relative_noise);
         let mut tasks: Vec<Task> = goal
-            .columns(history, generator)
+            .columns(history, options.objectives, generator)
             .into_iter()
             .enumerate()
             .map(|(index, column)| match goal {
@@ -152,8 +152,22 @@ impl Models {
         let outputs = tasks.len();
         for (index, constraint) in options.constraints.iter().enumerate() {
             let values: Vec<f64> = history.constraint_values.iter().map(|v| v[index]).collect();
-            let unknown = vec![None; values.len()];
-            tasks.push(task(&constraint.name, (values, unknown)));
+            // A bound on an objective: its noise is known where the objective's is.
+            let objective = options
+                .objectives
+                .iter()
+                .position(|o| o.name == constraint.name);
+            let noise = |variances: &Option<Vec<f64>>| {
+                let objective = objective?;
+                let unit = options.objectives[objective]
+                    .scale
+                    .map_or(1.0, |(zero, one)| one - zero);
+                Some(variances.as_ref()?[objective] * unit * unit)
+            };
+            tasks.push(task(
+                &constraint.name,
+                (values, history.noise.iter().map(noise).collect()),
+            ));
         }
 
         // 2. Walks over hyperparameters. Fits of another goal, or of another space, are no start.
@@ -337,7 +351,7 @@ impl Models {
         let mut points = history.feasible_points();
         let mut most = SUM_INCUMBENTS;
         let scores: Vec<f64> = if points.is_empty() {
-            points = history.points.clone();
+            points = history.distinct_points(0..history.points.len());
             let feasibility = Product(self.feasibility(constraints, &[])?);
             let scores = points.iter().map(|point| feasibility.value(point));
             scores.collect()

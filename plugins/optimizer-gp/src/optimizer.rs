@@ -1,8 +1,8 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Optimizer, PluginError, Result, Stopping, Study,
-    Suggestion, Suggestions, Verdict,
+    Component, Context, Descriptor, Kind, Optimizer, Parameter, PluginError, Result, Stopping,
+    Study, Suggestion, Suggestions, Verdict,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
@@ -18,6 +18,7 @@ use crate::models::{Drawing, FitOptions, Models};
 use crate::options::{AcquisitionKind, GpOptions, NoiseOption, SimplexOption};
 use crate::search::{Effort, maximise};
 use crate::space::{SearchSpace, SimplexMode};
+use crate::taken::Taken;
 
 /// Most points that are searched for together: beyond, the search has too many numbers to get right at once.
 const MOST_TOGETHER: usize = 8;
@@ -75,7 +76,7 @@ impl Optimizer for GpOptimizer {
         let mut history = History::new(study, &space, deviation)?;
         let goal = Goal::of(self.options.acquisition, &study.objectives)?;
         self.say(goal, study.objectives.len());
-        let design = Design::new(&space, self.seed);
+        let design = Design::new(&space, self.seed, study.budget);
 
         // 2. Point after point, each pending for those after it.
         let mut suggestions = Vec::new();
@@ -83,11 +84,13 @@ impl Optimizer for GpOptimizer {
         let count = count.max(1);
         while suggestions.len() < count {
             let mut fits = Vec::new();
-            let next = match self.next_of_design(&design, &history) {
+            let taken = history.taken(&space);
+            let next = match self.next_of_design(&design, &history, &taken) {
                 Some(point) => vec![point],
-                None if is_used_up(&space, &history) => break,
+                None if is_used_up(&study.space, &taken) => break,
                 None if history.points.is_empty() => {
-                    next_untried(&design, &history).into_iter().collect()
+                    let next = next_untried(&design, &history, &taken);
+                    next.into_iter().collect()
                 }
                 None => self.threads.install(|| {
                     // A random weighting is another one for each suggestion, and has a model of its own.
@@ -157,16 +160,20 @@ impl GpOptimizer {
 
     /// Members and their average that no trial is at; then filling points, until there are as many trials as the design
     /// has points.
-    fn next_of_design(&self, design: &Design, history: &History) -> Option<Vec<f64>> {
-        let taken = history.taken();
-        if let Some(member) = design.members.iter().find(|point| !is_taken(&taken, point)) {
+    fn next_of_design(
+        &self,
+        design: &Design,
+        history: &History,
+        taken: &Taken,
+    ) -> Option<Vec<f64>> {
+        if let Some(member) = design.members.iter().find(|point| !taken.has(point)) {
             return Some(member.clone());
         }
         let unless_given = if design.members.is_empty() { 3 } else { 1 };
         let wanted = design.members.len() + self.options.initial.unwrap_or(unless_given);
         (history.trials < wanted)
             .then(|| design.filling(history.trials as u64))
-            .filter(|point| !is_taken(&taken, point))
+            .filter(|point| !taken.has(point))
     }
 
     fn fit(
@@ -225,7 +232,7 @@ impl GpOptimizer {
         let starts: Vec<Vec<f64>> = (0..leaders.len())
             .map(|first| next_leaders(first).flatten().copied().collect())
             .collect();
-        let mut taken = history.taken();
+        let (mut taken, none) = (history.taken(space), Taken::of(space, []));
         let effort = Effort {
             raw_samples: self.options.raw_samples,
             restarts: self.options.restarts,
@@ -234,7 +241,7 @@ impl GpOptimizer {
             acquisition.as_ref(),
             &space.repeated(together),
             &starts,
-            if together == 1 { &taken } else { &[] },
+            if together == 1 { &taken } else { &none },
             effort,
             &mut generator,
         );
@@ -242,14 +249,14 @@ impl GpOptimizer {
         // 3. Each new and different from the others.
         let mut next = Vec::with_capacity(together);
         for point in best.iter().flat_map(|best| best.chunks(space.dimension())) {
-            if !is_taken(&taken, point) {
-                taken.push(point.to_vec());
+            if !taken.has(point) {
+                taken.insert(point);
                 next.push(point.to_vec());
             }
         }
         if next.is_empty() {
             // All that was looked at is taken, but the space is not used up.
-            next.extend(next_untried(design, history));
+            next.extend(next_untried(design, history, &taken));
         }
         Ok(next)
     }
@@ -266,35 +273,15 @@ fn default_kernel(space: &SearchSpace) -> KernelKind {
 }
 
 /// Whether every point of a finite space was tried.
-fn is_used_up(space: &SearchSpace, history: &History) -> bool {
-    space
-        .size()
-        .is_some_and(|size| size <= distinct(&history.taken()) as u128)
+fn is_used_up(space: &[Parameter], taken: &Taken) -> bool {
+    let size = ::search::point::count(space);
+    size.is_some_and(|size| size <= taken.count() as u128)
 }
 
 /// A filling point that no trial is at; `None` if many in a row are taken.
-fn next_untried(design: &Design, history: &History) -> Option<Vec<f64>> {
-    let taken = history.taken();
+fn next_untried(design: &Design, history: &History, taken: &Taken) -> Option<Vec<f64>> {
     let from = history.trials as u64;
     (from..from + 10_000)
         .map(|index| design.filling(index))
-        .find(|point| !is_taken(&taken, point))
-}
-
-/// How far encoded points may differ and still be the same.
-const SAME: f64 = 1e-9;
-
-fn is_same(a: &[f64], b: &[f64]) -> bool {
-    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME)
-}
-
-fn is_taken(taken: &[Vec<f64>], point: &[f64]) -> bool {
-    taken.iter().any(|other| is_same(other, point))
-}
-
-/// How many different points there are.
-fn distinct(points: &[Vec<f64>]) -> usize {
-    (0..points.len())
-        .filter(|&i| !is_taken(&points[..i], &points[i]))
-        .count()
+        .find(|point| !taken.has(point))
 }

@@ -87,23 +87,24 @@ pub enum NoiseOption {
     /// Its variance is fitted, one per objective.
     Learned,
     /// Its standard deviation in the units of the objectives, the same for each. That of constraints is learned.
-    Deviation(f64),
+    Deviation(#[schemars(range(min = 0.0, max = 1e100))] f64),
     /// Its standard deviation as a share of that of the outcomes seen.
-    RelativeDeviation(f64),
+    RelativeDeviation(#[schemars(range(min = 0.0, max = 1e3))] f64),
 }
 
 impl NoiseOption {
     /// Refuses levels that are no standard deviations.
     pub(crate) fn check(self) -> Result<()> {
-        match self {
-            Self::Deviation(level) | Self::RelativeDeviation(level)
-                if !(level.is_finite() && level >= 0.0) =>
-            {
-                Err(PluginError::input(format!(
-                    "noise: found the standard deviation {level}, expected a number that is finite and not negative"
-                )))
-            }
-            _ => Ok(()),
+        let (level, most) = match self {
+            Self::Learned => return Ok(()),
+            Self::Deviation(level) => (level, 1e100),
+            Self::RelativeDeviation(level) => (level, 1e3),
+        };
+        match (0.0..=most).contains(&level) {
+            true => Ok(()),
+            false => Err(PluginError::input(format!(
+                "noise: found the standard deviation {level}, expected a number from 0 to {most:e}"
+            ))),
         }
     }
 }

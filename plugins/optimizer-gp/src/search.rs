@@ -8,6 +8,7 @@ use crate::acquisition::Acquisition;
 use crate::ascent::{Walk, ascend};
 use crate::quasi::Sobol;
 use crate::space::SearchSpace;
+use crate::taken::Taken;
 
 /// How hard to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,8 @@ const FINALISTS: usize = 4;
 /// Most rounds of steps among integers and choices.
 const STEP_ROUNDS: usize = 8;
 
-/// Encoded points nearer than this, in every coordinate, count as the same.
-const SAME: f64 = 1e-6;
+/// How far from all taken points, in some coordinate, a new one is.
+const NEAREST: f64 = 1e-6;
 
 /// The best point found that is not one of `taken`; `None` if every point looked at was.
 ///
@@ -39,7 +40,7 @@ pub fn maximise(
     acquisition: &dyn Acquisition,
     space: &SearchSpace,
     incumbents: &[Vec<f64>],
-    taken: &[Vec<f64>],
+    taken: &Taken,
     effort: Effort,
     rng: &mut ChaCha8Rng,
 ) -> Option<Vec<f64>> {
@@ -79,14 +80,7 @@ pub fn maximise(
     }
 
     // 4. The best that is new.
-    let is_new = |walk: &Walk| {
-        !taken.iter().any(|other| {
-            other
-                .iter()
-                .zip(&walk.point)
-                .all(|(a, b)| (a - b).abs() < SAME)
-        })
-    };
+    let is_new = |walk: &Walk| !taken.has_within(&walk.point, NEAREST);
     let mut all = refined;
     all.extend(raw);
     sort(&mut all);
@@ -218,6 +212,10 @@ mod tests {
         restarts: 5,
     };
 
+    fn none(space: &SearchSpace) -> Taken {
+        Taken::of(space, [])
+    }
+
     fn space(domains: Vec<Domain>) -> SearchSpace {
         let parameters: Vec<Parameter> = domains
             .into_iter()
@@ -234,7 +232,7 @@ mod tests {
         let space = space(vec![Domain::Simplex { dimension: 5 }]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let target = Distance(vec![0.0, 0.1, 3.0, 0.0, -1.0]);
-        let found = maximise(&target, &space, &[], &[], EFFORT, &mut rng).unwrap();
+        let found = maximise(&target, &space, &[], &none(&space), EFFORT, &mut rng).unwrap();
         assert_eq!(
             space.decode(&found),
             [Coordinate::Simplex(vec![0.0, 0.0, 1.0, 0.0, 0.0])]
@@ -258,7 +256,7 @@ mod tests {
         ]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let target = Distance(vec![0.337, 0.1, 0.2, 0.9, 0.123]);
-        let found = maximise(&target, &space, &[], &[], EFFORT, &mut rng).unwrap();
+        let found = maximise(&target, &space, &[], &none(&space), EFFORT, &mut rng).unwrap();
         let point = space.decode(&found);
         assert_eq!(point[..2], [Coordinate::Integer(7), Coordinate::Choice(2)]);
         assert!(matches!(point[2], Coordinate::Float(x) if (x - 0.123).abs() < 1e-5));
@@ -269,11 +267,11 @@ mod tests {
         let space = space(vec![Domain::Choice { count: 3 }]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let target = Distance(vec![0.9, 0.5, 0.0]);
-        let mut taken = Vec::new();
+        let mut taken = none(&space);
         for expected in 0..3 {
             let found = maximise(&target, &space, &[], &taken, EFFORT, &mut rng).unwrap();
             assert_eq!(space.decode(&found), [Coordinate::Choice(expected)]);
-            taken.push(found);
+            taken.insert(&found);
         }
         assert!(maximise(&target, &space, &[], &taken, EFFORT, &mut rng).is_none());
     }

@@ -128,22 +128,6 @@ impl SearchSpace {
             .collect()
     }
 
-    /// How many points there are, if there are finitely many.
-    #[must_use]
-    pub fn size(&self) -> Option<u128> {
-        self.blocks.iter().try_fold(1_u128, |size, block| {
-            let own = match &block.kind {
-                Kind::Float { low, high, .. } => (low == high).then_some(1)?,
-                Kind::Integer { low, high, .. } => low.abs_diff(*high) as u128 + 1,
-                Kind::Choice { count } => *count as u128,
-                Kind::Simplex { dimension } | Kind::Ray { dimension } => {
-                    (*dimension == 1).then_some(1)?
-                }
-            };
-            size.checked_mul(own)
-        })
-    }
-
     /// Whether there is a simplex whose shares the model sees themselves.
     #[must_use]
     pub fn has_shares(&self) -> bool {
@@ -180,6 +164,12 @@ impl SearchSpace {
         encoded
     }
 
+    /// The numbers that a point of some numbers is encoded as: the same for all that stand for one point.
+    #[must_use]
+    pub fn canonical(&self, encoded: &[f64]) -> Vec<f64> {
+        self.encode(&self.decode(encoded))
+    }
+
     /// The point of some numbers that lie in the space, as [`Self::project`] and [`Self::round`] leave them.
     #[must_use]
     pub fn decode(&self, encoded: &[f64]) -> Point {
@@ -207,7 +197,11 @@ impl SearchSpace {
         let mut point = Vec::with_capacity(self.dimension);
         for block in &self.blocks {
             match &block.kind {
-                Kind::Float { .. } => point.push(next()),
+                Kind::Float { low, high, .. } => {
+                    // One that is fixed has one number, too, but takes its dimension all the same.
+                    let number = next();
+                    point.push(if low == high { 0.0 } else { number });
+                }
                 Kind::Integer { low, high, scale } => {
                     // Equal shares for all integers, on a log scale shares of the ratio.
                     let (from, to) = (*low as f64 - 0.5, *high as f64 + 0.5);
@@ -447,15 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn finite_spaces_know_their_size() {
-        let size = |take: std::ops::Range<usize>| {
-            SearchSpace::new(&space()[take], SimplexMode::Shares)
-                .unwrap()
-                .size()
-        };
-        assert_eq!(size(1..5), Some(13 * 512 * 3));
-        assert_eq!(size(0..5), None);
-        assert_eq!(size(1..6), None);
+    fn a_space_without_parameters_is_refused() {
         assert!(SearchSpace::new(&[], SimplexMode::Shares).is_err());
     }
 

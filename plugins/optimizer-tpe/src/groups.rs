@@ -51,7 +51,8 @@ fn best(trials: &[(usize, Vec<f64>)], count: usize) -> Vec<(usize, f64)> {
         return order.iter().take(count).map(|(i, _)| (*i, 1.0)).collect();
     }
     let values = scaled(trials);
-    let reference = vec![REFERENCE; values.first().map_or(0, Vec::len)];
+    let objectives = values.first().map_or(0, Vec::len);
+    let reference = vec![REFERENCE; objectives];
     // 1. Whole fronts, then the part of one that spans most volume.
     let ranks = pareto::ranks(&values);
     let mut chosen: Vec<usize> = Vec::new();
@@ -62,12 +63,18 @@ fn best(trials: &[(usize, Vec<f64>)], count: usize) -> Vec<(usize, f64)> {
             chosen.extend(&front);
         } else {
             let front_values: Vec<Vec<f64>> = front.iter().map(|&i| values[i].clone()).collect();
-            let part = pareto::greedy_subset(&front_values, &reference, room);
+            let part = match objectives <= MOST_OBJECTIVES {
+                true => pareto::greedy_subset(&front_values, &reference, room),
+                false => spread(&front_values, room),
+            };
             chosen.extend(part.iter().map(|&i| front[i]));
         }
         if chosen.len() == count.min(values.len()) {
             break;
         }
+    }
+    if objectives > MOST_OBJECTIVES {
+        return chosen.iter().map(|&i| (trials[i].0, 1.0)).collect();
     }
     // 2. Weights by the volume that each adds.
     let chosen_values: Vec<Vec<f64>> = chosen.iter().map(|&i| values[i].clone()).collect();
@@ -80,6 +87,34 @@ fn best(trials: &[(usize, Vec<f64>)], count: usize) -> Vec<(usize, f64)> {
     };
     let weighted = chosen.iter().zip(added);
     weighted.map(|(&i, a)| (trials[i].0, weight(a))).collect()
+}
+
+/// The most objectives whose volumes are computed: their time grows with the number of points to that of objectives less one.
+const MOST_OBJECTIVES: usize = 4;
+
+/// `count` points of a front that lie far from each other: the one of the greatest sum, then always the one that is furthest
+/// from those chosen.
+fn spread(front: &[Vec<f64>], count: usize) -> Vec<usize> {
+    let sum = |i: &usize| -> f64 { front[*i].iter().sum() };
+    let gap = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+    let mut gaps = vec![f64::INFINITY; front.len()];
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count.min(front.len()) {
+        let left = (0..front.len()).rev().filter(|i| !chosen.contains(i));
+        let furthest = |a: &usize, b: &usize| {
+            gaps[*a]
+                .total_cmp(&gaps[*b])
+                .then(sum(a).total_cmp(&sum(b)))
+        };
+        let next = left
+            .max_by(furthest)
+            .expect("fewer are chosen than there are");
+        for (i, nearest) in gaps.iter_mut().enumerate() {
+            *nearest = nearest.min(gap(&front[i], &front[next]));
+        }
+        chosen.push(next);
+    }
+    chosen
 }
 
 /// Where volumes are measured from on scaled values: a tenth below the worst, so that extremes of a front count.
@@ -163,6 +198,19 @@ mod tests {
                 .iter()
                 .all(|(_, w)| (LEAST_WEIGHT..=1.0).contains(w))
         );
+    }
+
+    #[test]
+    fn of_many_objectives_a_front_is_spread_and_quick() {
+        let value = |i: usize, o: usize| ((i * (o + 3) * 7919) % 1009) as f64;
+        let row = |i| (0..12).map(|o| value(i, o)).collect::<Vec<_>>();
+        let standings: Vec<_> = (0..300).map(|i| feasible(&row(i))).collect();
+        let groups = Groups::of(&standings);
+        assert_eq!(groups.good.len(), MOST_GOOD);
+        assert!(groups.good.iter().all(|(_, weight)| *weight == 1.0));
+        let front = [[0.0, 3.0], [1.0, 2.5], [1.1, 2.4], [3.0, 0.0]].map(|v| v.to_vec());
+        assert_eq!(spread(&front, 3), [1, 3, 0]);
+        assert_eq!(spread(&front, 9).len(), 4);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! From a study to suggestions.
 
 use bomf_plugin_api::{
-    Component, Context, Descriptor, Kind, Optimizer, Parameter, PluginError, Point, Result,
-    Stopping, Study, Suggestion, Suggestions, Verdict,
+    Component, Context, Descriptor, Kind, Optimizer, PluginError, Point, Result, Stopping, Study,
+    Suggestion, Suggestions, Verdict,
 };
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -83,8 +83,10 @@ impl Tpe {
         // 1. Members and their average, then random points.
         let mut members = Vec::new();
         if let Ok(dimension) = point::members(&study.space) {
-            members = point::vertices(dimension);
-            members.push(point::uniform(dimension));
+            let (vertices, uniform) = (point::vertices(dimension), point::uniform(dimension));
+            let of = |corner: usize| vertices.get(corner).unwrap_or(&uniform).clone();
+            let corners = point::corners(dimension, study.budget).into_iter();
+            members = corners.map(of).collect();
         }
         let initial = members.len() + self.options.initial;
         if let Some(member) = point::untried(study, members).into_iter().next() {
@@ -128,7 +130,7 @@ impl Tpe {
 
 /// A random point that no trial is at; `None` if the space is used up.
 fn untried_draw(study: &Study, generator: &mut ChaCha8Rng) -> Result<Option<Point>> {
-    if is_used_up(&study.space, study) {
+    if point::is_used_up(study) {
         return Ok(None);
     }
     for _ in 0..DRAWS {
@@ -138,13 +140,4 @@ fn untried_draw(study: &Study, generator: &mut ChaCha8Rng) -> Result<Option<Poin
         }
     }
     Ok(None)
-}
-
-fn is_used_up(space: &[Parameter], study: &Study) -> bool {
-    let Some(size) = point::count(space) else {
-        return false;
-    };
-    let tried = study.trials.iter().map(|t| t.suggestion.point.clone());
-    let empty = Study::new(space.to_vec(), Vec::new());
-    size <= point::untried(&empty, tried.collect()).len() as u128
 }

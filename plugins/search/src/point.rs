@@ -114,6 +114,25 @@ pub fn average(chosen: &[usize], members: usize) -> Point {
     vec![Coordinate::Simplex(shares)]
 }
 
+/// What is tried first of so many members, for so many trials in all, if that is known: positions of members, and `members`
+/// itself, which stands for their average.
+///
+/// All members come first and then the average. Where that would take more than half of the trials, the average comes first
+/// and then, for the rest of that half, members in even steps from the first to the last.
+#[must_use]
+pub fn corners(members: usize, budget: Option<u64>) -> Vec<usize> {
+    let half = budget.map_or(usize::MAX, |budget| (budget / 2) as usize);
+    if members < half.max(2) {
+        return (0..=members).collect();
+    }
+    let (last, count) = (members - 1, half.saturating_sub(1).max(1));
+    // A single one is the last.
+    let spread = (0..count)
+        .rev()
+        .map(|left| last - left * last / (count - 1).max(1));
+    std::iter::once(members).chain(spread).collect()
+}
+
 /// How far coefficients may differ and still be the same point.
 const SAME: f64 = 1e-9;
 
@@ -150,6 +169,17 @@ pub fn untried(study: &Study, points: Vec<Point>) -> Vec<Point> {
         }
     }
     left
+}
+
+/// Whether the space is finite and some trial is at every point of it.
+#[must_use]
+pub fn is_used_up(study: &Study) -> bool {
+    let Some(size) = count(&study.space).filter(|size| *size <= study.trials.len() as u128) else {
+        return false;
+    };
+    let tried = study.trials.iter().map(|t| t.suggestion.point.clone());
+    let empty = Study::new(study.space.clone(), Vec::new());
+    size <= untried(&empty, tried.collect()).len() as u128
 }
 
 /// The first `count` points as suggestions, or that there are none.
@@ -200,6 +230,21 @@ mod tests {
         assert_eq!(count(&finite), Some(20));
         assert_eq!(count(&[parameter(float(2.0))]), None);
         assert_eq!(count(&[parameter(Domain::Simplex { dimension: 2 })]), None);
+    }
+
+    #[test]
+    fn members_take_no_more_than_half_of_the_trials() {
+        assert_eq!(corners(15, Some(75)), (0..=15).collect::<Vec<_>>());
+        assert_eq!(corners(15, Some(32)), (0..=15).collect::<Vec<_>>());
+        assert_eq!(corners(15, Some(10)), [15, 0, 5, 10, 14]);
+        assert_eq!(corners(200, Some(4)), [200, 199]);
+        assert_eq!(corners(200, Some(0)), [200, 199]);
+        assert_eq!(corners(1, Some(1)), [0, 1]);
+        let of_200 = corners(200, Some(75));
+        assert_eq!(
+            (of_200.len(), of_200[0], of_200[1], of_200[36]),
+            (37, 200, 0, 199)
+        );
     }
 
     #[test]

@@ -104,7 +104,7 @@ def run_simplex(problem, seed, options):
 def seconds_per_suggestion(points, seen, options):
     """CPU seconds, the median of five suggestions after these trials."""
     count = 6
-    with simplex_session(points.shape[1], seen.shape[1], 1, count, options) as session:
+    with simplex_session(points.shape[1], seen.shape[1], 1, len(points) + count, options) as session:
         times = []
         for turn in range(count):
             session.ask()

@@ -34,6 +34,7 @@ impl SearchSpace {
             let step = (0.003_f64.ln() * rng.random::<f64>()).exp();
             let mut shift = || step * (2.0 * rng.random::<f64>() - 1.0);
             match &block.kind {
+                Kind::Float { low, high, .. } if low == high => target[0] = 0.0,
                 Kind::Float { .. } => target[0] = (target[0] + shift()).clamp(0.0, 1.0),
                 Kind::Integer { low, high, scale } => {
                     let old = integer(*low, *high, *scale, target[0]);

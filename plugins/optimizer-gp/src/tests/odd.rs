@@ -30,6 +30,56 @@ fn odd_histories_get_sensible_suggestions() {
     }
 }
 
+/// Asks and tells until nothing is left, but no more than `most` times: the points.
+fn asked(options: &str, mut study: Study, most: usize) -> Vec<Vec<f64>> {
+    let mut optimizer = make(options, 1, 0);
+    for _ in 0..most {
+        let Suggestions::Points(points) = optimizer.suggest(&study, 1).unwrap() else {
+            break;
+        };
+        for suggestion in points {
+            let value = numbers(&suggestion.point).iter().sum();
+            let id = study.suggest(suggestion);
+            finish(&mut study, id, vec![value]);
+        }
+    }
+    let trials = study.trials.iter();
+    trials.map(|t| numbers(&t.suggestion.point)).collect()
+}
+
+fn distinct(points: &[Vec<f64>]) -> usize {
+    let is_first = |i: &usize| !points[..*i].contains(&points[*i]);
+    (0..points.len()).filter(is_first).count()
+}
+
+#[test]
+fn points_are_asked_once_however_they_are_encoded() {
+    let whole = || Domain::Integer {
+        low: 1,
+        high: 8,
+        scale: Scale::Linear,
+    };
+    const RAYS: &str = r#"{"raw_samples": 128, "restarts": 4, "simplex": "normalize"}"#;
+    // Finite: all points, and then the end.
+    for (options, beside) in [
+        (QUICK, float(0.5, 0.5)),
+        (RAYS, Domain::Simplex { dimension: 1 }),
+    ] {
+        let found = asked(options, study(vec![beside, whole()], 1), 20);
+        assert_eq!((found.len(), distinct(&found)), (8, 8), "{found:?}");
+    }
+    // A vertex is the best point of these, and has many rays.
+    let weighted = study(vec![Domain::Simplex { dimension: 3 }], 1);
+    let mut optimizer = make(RAYS, 1, 0);
+    let mut study = weighted;
+    walk(optimizer.as_mut(), &mut study, 25, |shares| {
+        Some(vec![shares[0]])
+    });
+    let trials = study.trials.iter();
+    let found: Vec<_> = trials.map(|t| numbers(&t.suggestion.point)).collect();
+    assert_eq!(distinct(&found), 25, "{found:?}");
+}
+
 #[test]
 fn any_space_and_any_history_get_points_inside() {
     let mut rng = ChaCha8Rng::seed_from_u64(77);
