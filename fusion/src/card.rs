@@ -10,7 +10,9 @@ use crate::compare::json;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::lora::Lora;
+use crate::recipe::Integers;
 use crate::record::{Model, RECORD, Record, name};
+use crate::write::SHARD_SIZE;
 
 impl Record {
     /// The model card. `checkpoints` are the models of the record, `out_dtypes` the types of the fused tensors.
@@ -25,12 +27,18 @@ impl Record {
         let dtypes: Vec<String> = out_dtypes.iter().map(Dtype::to_string).collect();
         let _ = write!(
             text,
-            "# Fused {kind}\n\n{} with bomf {}. The tensors are {}.\n\n\
-             | model | coefficient | weights | BLAKE3 |\n|---|---|---|---|\n",
+            "# Fused {kind}\n\n{} with bomf {}. The tensors are {}.\n\n{}",
             self.sentence(),
             self.bomf,
-            dtypes.join(", ")
+            dtypes.join(", "),
+            self.ingredients(checkpoints)
         );
+        Ok(text)
+    }
+
+    /// The part of a card that says of what a model was made, and how to make it again.
+    pub fn ingredients(&self, checkpoints: &[Checkpoint]) -> String {
+        let mut text = "| model | coefficient | weights | BLAKE3 |\n|---|---|---|---|\n".to_owned();
         for (number, (model, checkpoint)) in self.models().zip(checkpoints).enumerate() {
             let is_base = number >= self.members.len();
             rows(&mut text, model, is_base, checkpoint);
@@ -43,7 +51,7 @@ impl Record {
              where they were:\n\n```\nbomf fuse --replay {RECORD} --out DIR\n```\n",
             self.command()
         );
-        Ok(text)
+        text
     }
 
     /// What was done.
@@ -149,6 +157,12 @@ impl Record {
         };
         words.extend(dtype("dtype", self.dtype));
         words.extend(dtype("accumulate", self.accumulate));
+        if self.integers == Integers::First {
+            words.push("--integers first".to_owned());
+        }
+        if self.shard_size != SHARD_SIZE {
+            words.push(format!("--shard-size {}", self.shard_size));
+        }
         words.push("--out DIR".to_owned());
         words.join(" ")
     }
@@ -218,7 +232,7 @@ fn cell(text: &str) -> String {
 }
 
 /// Names of the models that the members were trained from, as far as their settings tell; folders are nobody else's names.
-fn bases(checkpoints: &[Checkpoint]) -> Result<BTreeSet<String>> {
+pub fn bases(checkpoints: &[Checkpoint]) -> Result<BTreeSet<String>> {
     let mut bases = BTreeSet::new();
     for checkpoint in checkpoints {
         for (file, key) in [

@@ -23,7 +23,13 @@ const IDLE_SETTINGS: [&str; 8] = [
 ];
 
 /// Settings of an adapter that have to be the same in all.
-const ADAPTER_SETTINGS: [&str; 3] = ["peft_type", "fan_in_fan_out", "use_dora"];
+const ADAPTER_SETTINGS: [&str; 5] = [
+    "peft_type",
+    "fan_in_fan_out",
+    "use_dora",
+    "lora_bias",
+    "trainable_token_indices",
+];
 
 /// Settings of an adapter that say what its factors are multiplied by, and how many there are.
 const SCALE_SETTINGS: [&str; 5] = [
@@ -150,45 +156,101 @@ fn is_tied_elsewhere(members: &[Checkpoint], name: &str) -> bool {
 fn vocabularies(members: &[Checkpoint]) -> Result<Option<Difference>> {
     let found = members.iter().map(vocabulary).collect::<Result<Vec<_>>>()?;
     // A member without a tokenizer says nothing about it.
-    let known: BTreeSet<&String> = found.iter().flatten().collect();
+    let known: BTreeSet<&Vocabulary> = found.iter().flatten().collect();
+    let kinds: BTreeSet<&Option<String>> =
+        known.iter().map(|vocabulary| &vocabulary.file).collect();
     Ok((known.len() > 1).then(|| Difference {
-        severity: Severity::Error,
+        // Files that cannot be understood say nothing about others.
+        severity: match known.len() > kinds.len() {
+            true => Severity::Error,
+            false => Severity::Note,
+        },
         what: "vocabulary".to_owned(),
         name: String::new(),
-        found: found.clone(),
+        found: found
+            .iter()
+            .map(|one| one.as_ref().map(|v| v.words.clone()))
+            .collect(),
     }))
 }
 
-/// A vocabulary in a word: its file, its size, the beginning of its digest.
-fn vocabulary(member: &Checkpoint) -> Result<Option<String>> {
-    const FILES: [&str; 6] = [
-        "tokenizer.json",
-        "vocab.txt",
-        "vocab.json",
+/// Which token each row of embeddings belongs to.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Vocabulary {
+    /// The file, where only files of this name can be compared with it.
+    file: Option<String>,
+    /// How many tokens, where that is known, and the beginning of a digest.
+    words: String,
+}
+
+fn vocabulary(member: &Checkpoint) -> Result<Option<Vocabulary>> {
+    const OPAQUE: [&str; 5] = [
         "tokenizer.model",
         "spiece.model",
+        "sentencepiece.bpe.model",
+        "spm.model",
         "vocab.bpe",
     ];
-    let Some((name, path)) = FILES
-        .iter()
-        .find_map(|name| member.companions.get_key_value(*name))
-    else {
+    let file = |name: &str| member.companions.get(name);
+    // 1. Tokens and their numbers, whichever file has them. Settings of padding and truncation are left behind by training and
+    // do not matter.
+    let mut tokens: BTreeMap<String, u64> = BTreeMap::new();
+    let numbered =
+        |list: &[Value], text: &dyn Fn(&Value) -> Option<String>| -> Vec<(String, u64)> {
+            (0..)
+                .zip(list)
+                .filter_map(|(id, token)| Some((text(token)?, id)))
+                .collect()
+        };
+    let text = |token: &Value| token.as_str().map(str::to_owned);
+    if let Some(path) = file("tokenizer.json") {
+        let tokenizer = json(path)?;
+        match &tokenizer["model"]["vocab"] {
+            // Of Unigram models with the scores of the tokens.
+            Value::Array(list) => tokens.extend(numbered(list, &|token| text(&token[0]))),
+            map => tokens.extend(ids(map)),
+        }
+        let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+        tokens.extend(
+            added.filter_map(|token| Some((text(&token["content"])?, token["id"].as_u64()?))),
+        );
+    } else if let Some(path) = file("vocab.txt") {
+        let lines = String::from_utf8_lossy(&read(path)?).into_owned();
+        tokens.extend(
+            (0..)
+                .zip(lines.lines())
+                .map(|(id, token)| (token.to_owned(), id)),
+        );
+    } else if let Some(path) = file("vocab.json") {
+        tokens.extend(ids(&json(path)?));
+    }
+    if !tokens.is_empty() {
+        if let Some(path) = file("added_tokens.json") {
+            tokens.extend(ids(&json(path)?));
+        }
+        let digest = blake3::hash(format!("{tokens:?}").as_bytes()).to_hex();
+        return Ok(Some(Vocabulary {
+            file: None,
+            words: format!("{} tokens, {}", tokens.len(), &digest[..12]),
+        }));
+    }
+    // 2. Or a file that only its like can be compared with.
+    let Some((name, path)) = OPAQUE.iter().find_map(|name| Some((*name, file(name)?))) else {
         return Ok(None);
     };
-    if name != "tokenizer.json" {
-        let digest = blake3::hash(&read(path)?).to_hex();
-        return Ok(Some(format!("{name} {}", &digest[..12])));
-    }
-    let tokenizer = json(path)?;
-    // Settings of padding and truncation are left behind by training and do not matter.
-    let vocabulary = &tokenizer["model"]["vocab"];
-    let tokens = match vocabulary {
-        Value::Object(map) => map.len(),
-        Value::Array(list) => list.len(),
-        _ => 0,
-    };
-    let digest = blake3::hash(sorted(vocabulary).to_string().as_bytes()).to_hex();
-    Ok(Some(format!("{tokens} tokens, {}", &digest[..12])))
+    let digest = blake3::hash(&read(path)?).to_hex();
+    Ok(Some(Vocabulary {
+        file: Some(name.to_owned()),
+        words: format!("{name} {}", &digest[..12]),
+    }))
+}
+
+/// Tokens with their numbers, of an object.
+fn ids(map: &Value) -> Vec<(String, u64)> {
+    let entries = map.as_object().into_iter().flatten();
+    entries
+        .filter_map(|(token, id)| Some((token.clone(), id.as_u64()?)))
+        .collect()
 }
 
 fn settings(

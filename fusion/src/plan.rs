@@ -1,6 +1,6 @@
 //! Which tensor of the output is made of what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::{Error, Result};
@@ -143,20 +143,23 @@ fn names<'a>(
     models: &'a [Checkpoint],
 ) -> (Vec<&'a String>, BTreeMap<String, String>) {
     // What is a tensor of its own in one model is one in the output, even if others tie it.
-    let own = |name: &String| {
-        models
-            .iter()
-            .any(|m| m.tensors().iter().any(|t| t.name == *name))
-    };
+    let tensors = models.iter().flat_map(|model| model.tensors());
+    let own: HashSet<&String> = tensors.map(|tensor| &tensor.name).collect();
     let mut aliases = BTreeMap::new();
     let mut names: Vec<&String> = first.tensors().iter().map(|tensor| &tensor.name).collect();
+    let mut known: HashSet<&String> = names.iter().copied().collect();
     for (alias, name) in models.iter().flat_map(Checkpoint::aliases) {
+        // Whichever of the two names has the tensor.
+        let is_tied = |model: &Checkpoint| match (model.tensor(alias), model.tensor(name)) {
+            (Some(a), Some(b)) => std::ptr::eq(a, b),
+            _ => false,
+        };
         let is_everywhere = models.iter().all(|model| model.tensor(alias).is_some());
-        if own(alias) && is_everywhere {
-            if !names.contains(&alias) {
+        if own.contains(alias) && is_everywhere && !models.iter().all(is_tied) {
+            if known.insert(alias) {
                 names.push(alias);
             }
-        } else if names.contains(&name) && !names.contains(&alias) {
+        } else if known.contains(name) && !known.contains(alias) {
             aliases.insert(alias.clone(), name.clone());
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{ADAPTER_CONFIG, Checkpoint};
 use crate::compare::json;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -86,6 +86,9 @@ pub struct Model {
     pub coefficient: Option<f64>,
     /// The files of its weights.
     pub files: Vec<WeightsRecord>,
+    /// BLAKE3 digests of what lies beside the weights and counts, too: an adapter's settings, and all that is carried over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, String>,
 }
 
 /// A file of weights as it was.
@@ -135,6 +138,37 @@ impl Record {
         }
     }
 
+    /// The model whose kind and files the result has: the first member, or the base that adapters are added to.
+    pub fn kin(&self) -> usize {
+        match self.lora {
+            Some(Lora::Into) => self.members.len(),
+            _ => 0,
+        }
+    }
+
+    /// Notes what lies beside the models' weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn note_beside(&mut self, checkpoints: &[Checkpoint]) -> Result<()> {
+        let kin = self.kin();
+        let models = self.members.iter_mut().chain(&mut self.base);
+        for (number, (model, checkpoint)) in models.zip(checkpoints).enumerate() {
+            let counts = |name: &String| number == kin || name == ADAPTER_CONFIG;
+            let files = checkpoint
+                .companions
+                .iter()
+                .filter(|(name, _)| counts(name));
+            let digests = files.map(|(name, path)| {
+                let bytes = std::fs::read(path)
+                    .map_err(|error| Error::io("checkpoint::read", path, &error))?;
+                Ok((name.clone(), blake3::hash(&bytes).to_hex().to_string()))
+            });
+            model.beside = digests.collect::<Result<_>>()?;
+        }
+        Ok(())
+    }
+
     /// Whether the models' files, as this record has them, are those of an earlier one, as far as both know digests.
     ///
     /// # Errors
@@ -144,7 +178,7 @@ impl Record {
             let place = model.path.display();
             let fault = |what: String| {
                 Error::input("fuse::changed", &place, what)
-                    .hint("the record was made of other weights: bring them back, or fuse anew")
+                    .hint("the record was made of other files: bring them back, or fuse anew")
             };
             if model.files.len() != before.files.len() {
                 return Err(fault(format!(
@@ -165,6 +199,20 @@ impl Record {
                         before.words()
                     )));
                 }
+            }
+            // Records of earlier versions have none.
+            let names = model.beside.keys().chain(before.beside.keys());
+            let differs = |name: &&String| model.beside.get(*name) != before.beside.get(*name);
+            if let Some(name) = names.filter(|_| !before.beside.is_empty()).find(differs) {
+                let words = |files: &BTreeMap<String, String>| match files.get(name) {
+                    Some(digest) => format!("the digest {digest}"),
+                    None => "no such file".to_owned(),
+                };
+                return Err(fault(format!(
+                    "{name}: found {}, expected {} as recorded",
+                    words(&model.beside),
+                    words(&before.beside)
+                )));
             }
         }
         Ok(())

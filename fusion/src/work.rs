@@ -281,7 +281,7 @@ impl<'a> Work<'a> {
                             task.place(), task.specs[0].dtype, index(&task.specs[0].shape, element)
                         ),
                     )
-                    .hint("`--integers first` takes those of the first member"));
+                    .hint("those of the first member are taken by `--integers first`, in a configuration by `fuse: { integers: first }`"));
                 }
             }
             self.write(task, 0, block.start, &buffers.sources[0])?;

@@ -1,11 +1,12 @@
 //! A folder with safetensors files that appears whole or not at all.
 //!
 //! Everything is written into `<folder>.unfinished`, synced, and renamed at the very end. What a killed process leaves there
-//! is cleared away by the next one; a lock keeps two of them apart. Where each tensor goes is known before the first is
+//! is cleared away by the next one, which knows it by a file in it; a lock keeps two of them apart. Where each tensor goes is known before the first is
 //! written, so that any thread may write any part of any tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -16,6 +17,10 @@ use crate::error::{Error, Result};
 /// Bytes per file where nothing else is said, as in `transformers`.
 pub const SHARD_SIZE: u64 = 5_000_000_000;
 
+/// The entry of a header that is no tensor.
+const METADATA: &str = "__metadata__";
+
+/// The file by which a folder in the making is known.
 const LOCK: &str = "lock";
 
 /// A tensor to be written.
@@ -68,6 +73,11 @@ impl Layout {
         let (mut filled, mut total) = (0u64, 0u64);
         let mut lengths = Vec::with_capacity(specs.len());
         for (number, spec) in specs.iter().enumerate() {
+            if spec.name == METADATA {
+                let place = format!("tensor `{METADATA}`");
+                let what = "found a name that means something else in a safetensors file, expected another";
+                return Err(Error::input("write::name", place, what));
+            }
             let length = byte_length(&spec.shape, spec.dtype.size());
             let (length, sum) = length
                 .and_then(|length| Some((length, total.checked_add(length)?)))
@@ -131,13 +141,14 @@ fn header(
 ) -> Vec<u8> {
     let mut metadata = Map::new();
     metadata.insert("format".to_owned(), "pt".into());
+    let names: HashSet<&String> = shard.iter().map(|&number| &specs[number].name).collect();
     for (alias, name) in aliases {
-        if shard.iter().any(|&number| specs[number].name == *name) {
+        if names.contains(name) {
             metadata.insert(alias.clone(), name.as_str().into());
         }
     }
     let mut entries = Map::new();
-    entries.insert("__metadata__".to_owned(), metadata.into());
+    entries.insert(METADATA.to_owned(), metadata.into());
     let mut offset = 0;
     for &number in shard {
         let (spec, end) = (&specs[number], offset + lengths[number]);
@@ -159,6 +170,7 @@ pub struct Folder {
     out: PathBuf,
     unfinished: PathBuf,
     lock: Option<File>,
+    has_its_name: bool,
 }
 
 impl Folder {
@@ -167,46 +179,28 @@ impl Folder {
     /// # Errors
     /// When something is there, another process is writing it, or the system refuses.
     pub fn begin(out: &Path) -> Result<Self> {
-        if fs::read_dir(out).map_or(out.exists(), |mut entries| entries.next().is_some()) {
-            return Err(Error::input(
-                "write::exists",
-                out.display(),
-                "found something there, expected an empty place",
-            )
-            .hint(
-                "nothing is overwritten: name another folder with `--out`, or move this one away",
-            ));
-        }
-        let mut unfinished = out.as_os_str().to_owned();
+        // Without a `/` at its end.
+        let out: PathBuf = out.components().collect();
+        let Some(name) = out.file_name() else {
+            let what = "found a path without a name of its own, expected the name of a new folder";
+            return Err(Error::input("write::name", out.display(), what));
+        };
+        let mut unfinished = name.to_owned();
         unfinished.push(".unfinished");
-        let unfinished = PathBuf::from(unfinished);
-        let fault = |error: std::io::Error| Error::io("write::folder", &unfinished, &error);
-        fs::create_dir_all(&unfinished).map_err(fault)?;
-        let lock = File::create(unfinished.join(LOCK)).map_err(fault)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::input(
-                    "write::locked",
-                    unfinished.display(),
-                    "found it locked: another process is writing there",
-                )
-                .hint("wait for it, or name another folder with `--out`"));
-            }
-            Err(TryLockError::Error(error)) => return Err(fault(error)),
-        }
-        // What a killed process left behind.
-        for entry in fs::read_dir(&unfinished).map_err(fault)? {
-            let entry = entry.map_err(fault)?;
-            if entry.file_name() != LOCK {
-                fs::remove_file(entry.path()).map_err(fault)?;
+        let unfinished = out.with_file_name(unfinished);
+        loop {
+            check_empty(&out)?;
+            if let Some(lock) = lock(&unfinished)? {
+                let folder = Self {
+                    out,
+                    unfinished,
+                    lock: Some(lock),
+                    has_its_name: false,
+                };
+                // Another process may have finished since.
+                return check_empty(&folder.out).map(|()| folder);
             }
         }
-        Ok(Self {
-            out: out.to_owned(),
-            unfinished,
-            lock: Some(lock),
-        })
     }
 
     /// Writes a small file into it.
@@ -250,11 +244,16 @@ impl Folder {
     /// # Errors
     /// When the system refuses.
     pub fn finish(mut self) -> Result<()> {
-        self.lock = None;
+        // Elsewhere no folder with an open file in it is renamed.
+        #[cfg(not(unix))]
+        drop(self.lock.take());
         let finished = fs::remove_file(self.unfinished.join(LOCK))
             .and_then(|()| sync_folder(&self.unfinished))
             .and_then(|()| fs::rename(&self.unfinished, &self.out));
         finished.map_err(|error| Error::io("write::folder", &self.out, &error))?;
+        self.has_its_name = true;
+        // Held until here: nobody takes what has no name yet for what a killed process left behind.
+        drop(self.lock.take());
         let parent = match self.out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -265,9 +264,90 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // After `finish` it is no longer there; after an error, that error is the one that matters.
-        let _ = fs::remove_dir_all(&self.unfinished);
+        if !self.has_its_name {
+            // After an error, that error is the one that matters.
+            let _ = fs::remove_dir_all(&self.unfinished);
+        }
     }
+}
+
+fn check_empty(out: &Path) -> Result<()> {
+    match fs::read_dir(out).map_or(out.exists(), |mut entries| entries.next().is_some()) {
+        false => Ok(()),
+        true => Err(Error::input(
+            "write::exists",
+            out.display(),
+            "found something there, expected an empty place",
+        )
+        .hint("nothing is overwritten: name another folder with `--out`, or move this one away")),
+    }
+}
+
+/// Makes a folder, locks it, and clears away what a killed process left in it; `None` if it was gone before it was locked.
+fn lock(unfinished: &Path) -> Result<Option<File>> {
+    let fault = |error: std::io::Error| Error::io("write::folder", unfinished, &error);
+    // 1. A folder that is new, or known to be left behind.
+    if let Some(parent) = unfinished.parent() {
+        fs::create_dir_all(parent).map_err(fault)?;
+    }
+    match fs::create_dir(unfinished) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(fault(error)),
+    }
+    let marked = unfinished.join(LOCK);
+    let has_entries = fs::read_dir(unfinished).is_ok_and(|mut entries| entries.next().is_some());
+    if has_entries && !marked.exists() && unfinished.exists() {
+        let what = "found files that no fusion left there, expected nothing of that name";
+        return Err(Error::input("write::unfinished", unfinished.display(), what)
+            .hint("what is written is gathered there: name another folder with `--out`, or move this one away"));
+    }
+    // 2. The folder itself is what is locked, where the system can: it keeps its lock until after it has its name.
+    let opened = match cfg!(unix) {
+        true => File::open(unfinished),
+        false => File::create(&marked),
+    };
+    let lock = match opened {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fault(error)),
+    };
+    match lock.try_lock() {
+        Ok(()) if !is_at(&lock, unfinished) => return Ok(None),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::input(
+                "write::locked",
+                unfinished.display(),
+                "found it locked: another process is writing there",
+            )
+            .hint("wait for it, or name another folder with `--out`"));
+        }
+        Err(TryLockError::Error(error)) => return Err(fault(error)),
+    }
+    // 3. What is left in it.
+    File::create(&marked).map_err(fault)?;
+    for entry in fs::read_dir(unfinished).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        if entry.file_name() != LOCK {
+            fs::remove_file(entry.path()).map_err(fault)?;
+        }
+    }
+    Ok(Some(lock))
+}
+
+/// Whether a path still leads to an open folder.
+#[cfg(unix)]
+fn is_at(open: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let found = fs::metadata(path).map(identity);
+    found.is_ok_and(|found| open.metadata().is_ok_and(|open| identity(open) == found))
+}
+
+#[cfg(not(unix))]
+fn is_at(_open: &File, _path: &Path) -> bool {
+    true
 }
 
 /// The weights' files in the making.

@@ -167,6 +167,73 @@ fn a_pickle_that_would_run_something_is_refused() {
     assert!(open("x.bin", &archive(&deep)).is_err());
 }
 
+/// An archive as `torch.save` writes it: this pickle, and one storage of four f32.
+fn saved(pickle: &[u8], compression: zip::CompressionMethod) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = |method| zip::write::SimpleFileOptions::default().compression_method(method);
+    let mut entry = |name: &str, method, bytes: &[u8]| {
+        zip.start_file(name, options(method)).unwrap();
+        std::io::Write::write_all(&mut zip, bytes).unwrap();
+    };
+    entry("x/data.pkl", compression, pickle);
+    entry("x/data/0", zip::CompressionMethod::Stored, &[0; 16]);
+    zip.finish().unwrap().into_inner()
+}
+
+/// The instructions that push a text.
+fn text(text: &str) -> Vec<u8> {
+    let length = (text.len() as u32).to_le_bytes();
+    [b"X", &length[..], text.as_bytes()].concat()
+}
+
+/// The instructions that push a tensor of that storage; `metadata` come last in its call.
+fn tensor(metadata: &[u8]) -> Vec<u8> {
+    let storage = [
+        b"(".to_vec(),
+        text("storage"),
+        b"ctorch\nFloatStorage\n".to_vec(),
+        text("0"),
+        text("cpu"),
+        b"K\x04tQ".to_vec(),
+    ];
+    [
+        &b"ctorch._utils\n_rebuild_tensor_v2\n("[..],
+        &storage.concat(),
+        b"K\x00K\x04\x85K\x01\x85\x89ccollections\nOrderedDict\n)R",
+        metadata,
+        b"tR",
+    ]
+    .concat()
+}
+
+#[test]
+fn weights_that_would_be_lost_or_changed_are_refused() {
+    use zip::CompressionMethod::{Deflated, Stored};
+    let dictionary = |entries: &[&[u8]]| [b"}(", &entries.concat()[..], b"u"].concat();
+    let whole = |value: &[u8]| [b"\x80\x02", value, b"."].concat();
+    let plain = whole(&dictionary(&[&text("a"), &tensor(b"}")]));
+    let found = open("x.bin", &saved(&plain, Stored)).unwrap();
+    assert_eq!(found.tensors()[0].shape, [4]);
+    let negated = [b"}", &text("neg")[..], b"\x88s"].concat();
+    let inner = dictionary(&[&text("x"), &tensor(b"")]);
+    let cases = [
+        (dictionary(&[&text("a"), &tensor(&negated)]), "resolve_neg"),
+        (
+            dictionary(&[&text("a"), &tensor(b""), &text("sub"), &inner]),
+            "inside `sub`",
+        ),
+        (dictionary(&[b"K\x01", &tensor(b"")]), "without a text"),
+        // Instructions that push, and nothing else.
+        (b")".repeat(10_000_000), "more than"),
+    ];
+    for (value, expected) in cases {
+        let error = open("x.bin", &saved(&whole(&value), Stored)).unwrap_err();
+        assert!(error.message.contains(expected), "{expected}: {error}");
+    }
+    let error = open("x.bin", &saved(&plain, Deflated)).unwrap_err();
+    assert!(error.message.contains("compressed"), "{error}");
+}
+
 #[test]
 fn an_index_cannot_lead_out_of_its_folder() {
     for file in ["../x.safetensors", "/etc/passwd", "a/b.safetensors", ".."] {

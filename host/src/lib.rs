@@ -9,7 +9,6 @@ mod estimate;
 mod fuse;
 mod fuser;
 mod journal;
-mod mapped;
 mod memory;
 mod metrics;
 mod model;
@@ -23,6 +22,7 @@ mod run;
 mod score;
 mod stages;
 mod statistics;
+mod system;
 mod timing;
 mod weights;
 
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     };
     let progress = Progress::new(style);
     cli::listen(&progress, style, cli.verbose);
-    mapped::explain_cut_files();
+    system::prepare();
     match dispatch(&cli, &progress) {
         Ok(result) => print(&result),
         Err(failures) => {

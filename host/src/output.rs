@@ -60,7 +60,7 @@ fn export(
         for (name, contents) in &export.files {
             file::write(&out.join(name), contents)?;
         }
-        let members = members
+        let entries = members
             .iter()
             .zip(coefficients)
             .map(|(member, coefficient)| {
@@ -79,12 +79,24 @@ fn export(
             "method": method.name,
             "rule": "linear",
             "base": report.base(),
-            "members": members.collect::<Vec<_>>(),
+            "members": entries.collect::<Vec<_>>(),
         });
         file::write_json(&out.join(RECORD), &fusion)?;
-        file::write(&out.join("README.md"), report.card().as_bytes())?;
+        let card = report.card(&trained(members, coefficients), &[])?;
+        file::write(&out.join("README.md"), card.as_bytes())?;
         file::write_tensors(&out.join("model.safetensors"), &export.tensors, None)
     })
+}
+
+/// Members that the run trained, for the card.
+fn trained(members: &[Member], coefficients: &[f64]) -> String {
+    let mut text = "| member | coefficient | BLAKE3 |\n|---|---|---|\n".to_owned();
+    for (member, coefficient) in members.iter().zip(coefficients) {
+        let digest = member.digest.as_deref().unwrap_or("not taken");
+        text += &format!("| {} | {coefficient} | {digest} |\n", member.name);
+    }
+    text += "\nMade again, with the configuration in the folder of the run, by\n\n```\nbomf run config.yaml\n```\n";
+    text
 }
 
 /// The members' weighted sum, from disk to disk: `bomf fuse --replay` makes the same weights.
@@ -108,19 +120,25 @@ fn fuse(
         Some(model) => (Some(Dtype::F32), model.files),
         None => (None, Vec::new()),
     };
-    let mut record = record(checkpoints, coefficients, dtype);
+    let mut record = record(
+        checkpoints,
+        coefficients,
+        dtype,
+        report.config().fuse.integers,
+    );
     for (model, member) in record.members.iter_mut().zip(members) {
         // A replay may be started from another folder.
         model.path = std::path::absolute(&model.path)
             .map_err(|error| Failure::io("output::member", &model.path, &error))?;
         model.files.clone_from(&member.files);
     }
+    record.note_beside(checkpoints)?;
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent)
             .map_err(|error| Failure::io("output::folder", parent, &error))?;
     }
     let written = format!("{:#}\n", json!(record));
-    let card = report.card();
+    let card = report.card(&record.ingredients(checkpoints), checkpoints)?;
     let missing = |name: &String| !checkpoints[0].companions.contains_key(name);
     let own = own.iter().filter(|(name, _)| missing(name));
     let mut others: Vec<(&str, &[u8])> = own

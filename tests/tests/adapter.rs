@@ -416,6 +416,61 @@ fn smaller_ranks_are_filled_up_with_zeros() {
     assert_eq!(floats(&path, &names[1]), expected_b);
 }
 
+/// An adapter of one module with a bias at its factor `B`.
+fn write_biased(here: &Path, name: &str, alpha: f32, bias: f32) {
+    let module = "base_model.model.layer";
+    let tensors = [
+        f32s(&format!("{module}.lora_A.weight"), &[1, 2], &[1.0, 0.0]),
+        f32s(&format!("{module}.lora_B.weight"), &[2, 1], &[1.0, 2.0]),
+        f32s(&format!("{module}.lora_B.bias"), &[2], &[bias, -bias]),
+    ];
+    std::fs::create_dir_all(here.join(name)).unwrap();
+    write(&here.join(name).join("adapter_model.safetensors"), &tensors);
+    let config = json!({
+        "peft_type": "LORA", "r": 1, "lora_alpha": alpha, "lora_bias": true,
+        "target_modules": ["layer"],
+    });
+    let path = here.join(name).join("adapter_config.json");
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
+#[test]
+fn biases_of_factors_are_scaled_as_their_products_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write_biased(here, "a", 4.0, 1.0);
+    write_biased(here, "b", 1.0, 2.0);
+    for way in ["factors", "products"] {
+        let members = ["--member", "a=0.5", "--member", "b=0.5"];
+        let out = ["--lora", way, "--out", way];
+        fuse(here, &[&members[..], &out].concat()).expect_code(0);
+        let weights = here.join(way).join("adapter_model.safetensors");
+        let bias = floats(&weights, "base_model.model.layer.lora_B.bias");
+        let config = config(&here.join(way));
+        let rank = config["r"].as_f64().unwrap() as f32;
+        let scale = config["lora_alpha"].as_f64().unwrap() as f32 / rank;
+        // 0.5 * 4 * 1 + 0.5 * 1 * 2.
+        expect_close(&[scale * bias[0], scale * bias[1]], &[3.0, -3.0], way);
+    }
+    // Settings beside the weights decide about them.
+    write_biased(here, "b", 8.0, 2.0);
+    fuse(here, &["--replay", "factors/fusion.json", "--out", "again"])
+        .expect_code(2)
+        .expect_stderr(&["error[fuse::changed]", "adapter_config.json"]);
+}
+
+#[test]
+fn products_beyond_all_numbers_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write_biased(here, "a", 4.0, 1.0);
+    let members = ["--member", "a=1e308", "--member", "a=1e308"];
+    let out = ["--lora", "products", "--out", "x"];
+    fuse(here, &[&members[..], &out].concat())
+        .expect_code(2)
+        .expect_stderr(&["error[fuse::overflow]", "layer"]);
+}
+
 #[test]
 fn what_is_no_plain_lora_is_refused() {
     let folder = tempfile::tempdir().unwrap();

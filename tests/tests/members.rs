@@ -146,6 +146,41 @@ fn a_program_is_all_it_takes_to_search() {
 }
 
 #[test]
+fn counters_of_the_first_member_are_taken_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (name, weight, counter) in [("c-1", 1.0, 3_i64), ("c-2", 0.0, 4)] {
+        let path = here.join(name);
+        std::fs::create_dir(&path).unwrap();
+        let counter = counter.to_le_bytes().to_vec();
+        let tensors = [
+            ("steps".to_owned(), "I64", vec![], counter),
+            bomf_tests::safetensors::f32s("w", &[2], &[weight, 1.0 - weight]),
+        ];
+        bomf_tests::safetensors::write(&path.join("model.safetensors"), &tensors);
+        std::fs::write(path.join("config.json"), r#"{"model_type": "corner"}"#).unwrap();
+    }
+    // By its variable instead of the placeholder.
+    let config = BY_COMMAND.replace("{model}", "\"$BOMF_MODEL\"");
+    write(here, &config, EVALUATE);
+    run(here, &[])
+        .expect_code(2)
+        .expect_stderr(&["error[fuse::integers]", "integers: first"]);
+    let output = run(here, &["--resume", "--set", "fuse.integers=first"]);
+    output.expect_code(2);
+    std::fs::remove_dir_all(here.join("out")).unwrap();
+    run(here, &["--set", "fuse.integers=first"]).expect_code(0);
+    let fused = here.join("out/fused/bomf");
+    let card = std::fs::read_to_string(fused.join("README.md")).unwrap();
+    assert!(
+        card.contains("--integers first") && card.contains("| c-2 |"),
+        "{card}"
+    );
+    let record = std::fs::read_to_string(fused.join("fusion.json")).unwrap();
+    assert!(record.contains("\"integers\": \"first\""), "{record}");
+}
+
+#[test]
 fn a_killed_search_goes_on_to_the_same_end() {
     let undisturbed = corners();
     write(undisturbed.path(), BY_COMMAND, EVALUATE);

@@ -56,15 +56,16 @@ impl WeightsFile {
     /// Opens a regular file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let fault = |error| read_fault(path, &error);
-        let file = File::open(path).map_err(fault)?;
-        let metadata = file.metadata().map_err(fault)?;
-        if !metadata.is_file() {
+        // Before it is opened: a pipe would wait for somebody to write.
+        if !std::fs::metadata(path).map_err(fault)?.is_file() {
             return Err(Error::input(
                 "checkpoint::file",
                 path.display(),
                 "found no regular file, expected one",
             ));
         }
+        let file = File::open(path).map_err(fault)?;
+        let metadata = file.metadata().map_err(fault)?;
         // SAFETY: the bytes are only ever numbers and headers that are checked, and no invariant of ours depends on their
         // staying the same. Should another program cut the file, reads fault (SIGBUS).
         let map = (metadata.len() > 0).then(|| unsafe { Mmap::map(&file) });

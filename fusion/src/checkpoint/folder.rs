@@ -21,7 +21,7 @@ const WEIGHTS: [&str; 6] = [
 ];
 
 /// Files beside the weights that a model needs: these names, and all that begin or end so.
-const COMPANIONS: [&str; 8] = [
+const COMPANIONS: [&str; 13] = [
     "config.json",
     "generation_config.json",
     ADAPTER_CONFIG,
@@ -30,9 +30,28 @@ const COMPANIONS: [&str; 8] = [
     "merges.txt",
     "preprocessor_config.json",
     "processor_config.json",
+    "bpe.codes",
+    "dict.txt",
+    "entity_vocab.json",
+    "normalizer.json",
+    "target_vocab.json",
 ];
-const COMPANION_PREFIXES: [&str; 4] = ["tokenizer", "vocab.", "spiece.", "chat_template"];
-const COMPANION_SUFFIXES: [&str; 2] = [".bpe.model", ".spm"];
+const COMPANION_PREFIXES: [&str; 6] = [
+    "tokenizer",
+    "vocab",
+    "spiece.",
+    "spm",
+    "sentencepiece.",
+    "chat_template",
+];
+const COMPANION_SUFFIXES: [&str; 3] = [".bpe.model", ".spm", ".tiktoken"];
+/// The code of a model that `transformers` does not have: files of Python that begin so.
+const CODE_PREFIXES: [&str; 4] = [
+    "configuration_",
+    "modeling_",
+    "tokenization_",
+    "processing_",
+];
 
 /// Files of weights, and what lies beside them.
 pub(super) struct Found {
@@ -57,6 +76,10 @@ pub(super) fn find(path: &Path) -> Result<Found> {
         ),
         _ => Error::io("checkpoint::read", path, &error),
     })?;
+    if !metadata.is_dir() && !metadata.is_file() {
+        let what = "found neither a file nor a folder, expected one with weights";
+        return Err(Error::input("checkpoint::file", path.display(), what));
+    }
     if !metadata.is_dir() {
         return Ok(Found {
             parts: parts(path)?,
@@ -93,8 +116,11 @@ fn names(folder: &Path) -> Result<Vec<String>> {
             continue;
         };
         let mut name = entry.file_name().to_string_lossy().into_owned();
-        if metadata.is_dir() {
-            name.push('/');
+        match (metadata.is_dir(), metadata.is_file()) {
+            (true, _) => name.push('/'),
+            (_, true) => {}
+            // Pipes and the like.
+            _ => continue,
         }
         names.push(name);
     }
@@ -133,7 +159,8 @@ fn is_companion(name: &str) -> bool {
                 .any(|prefix| name.starts_with(prefix))
             || COMPANION_SUFFIXES
                 .iter()
-                .any(|suffix| name.ends_with(suffix)))
+                .any(|suffix| name.ends_with(suffix))
+            || name.ends_with(".py") && CODE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 #[derive(Deserialize)]

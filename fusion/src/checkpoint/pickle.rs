@@ -4,7 +4,7 @@
 //! dict names are recognised and become data, every other name is refused, and so is every instruction that a state dict has
 //! no use for. Values live in arenas and refer to each other by number, so that no nesting, however deep, uses the stack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::dtype::Dtype;
@@ -74,12 +74,16 @@ const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"
 const MOST_ARGUMENTS: usize = 16;
 const MOST_AXES: usize = 64;
 
+/// Most values that a pickle may push: some twenty stand for a tensor.
+const MOST_VALUES: usize = 1 << 23;
+
 /// Reads a pickle. Errors say the offset.
 pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
     let mut machine = Machine {
         bytes,
         position: 0,
         stack: Vec::new(),
+        pushed: 0,
         marks: Vec::new(),
         memo: HashMap::new(),
         sequences: Vec::new(),
@@ -89,6 +93,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
     };
     loop {
         let offset = machine.position;
+        if machine.pushed > MOST_VALUES {
+            return Err(format!(
+                "offset {offset}: found more than {MOST_VALUES} values, expected those of a state dict"
+            ));
+        }
         match machine.step() {
             Ok(None) => {}
             Ok(Some(value)) => return machine.state_dict(&value),
@@ -101,6 +110,8 @@ struct Machine<'a> {
     bytes: &'a [u8],
     position: usize,
     stack: Vec<Value>,
+    /// Values that were ever pushed.
+    pushed: usize,
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
@@ -241,6 +252,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value) {
+        self.pushed += 1;
         self.stack.push(value);
     }
 
@@ -374,7 +386,16 @@ impl<'a> Machine<'a> {
         };
         match (self.pop()?, &arguments[..]) {
             (Value::Name(Name::OrderedDict), []) => self.map(),
-            (Value::Name(Name::RebuildTensor), [storage, offset, shape, strides, ..]) => {
+            (Value::Name(Name::RebuildTensor), [storage, offset, shape, strides, rest @ ..]) => {
+                // Behind the gradient's settings: whether the numbers stand for their negatives or conjugates.
+                let is_empty = |metadata: &Value| match metadata {
+                    Value::None => true,
+                    Value::Map(map) => self.maps[*map].is_empty(),
+                    _ => false,
+                };
+                if !rest.iter().skip(2).all(is_empty) {
+                    return Err("found a view that negates or conjugates what is stored, expected plain numbers: save it after `resolve_neg()` and `resolve_conj()`".to_owned());
+                }
                 let view = self.view(storage, offset, shape, strides)?;
                 self.views.push(view);
                 self.push(Value::Tensor(self.views.len() - 1));
@@ -463,7 +484,16 @@ impl<'a> Machine<'a> {
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (key, value) in &self.maps[inner.unwrap_or(outer)] {
             let (Value::Text(name), Value::Tensor(view)) = (key, value) else {
-                // Whatever else a training keeps there has no place in a model.
+                // Whatever else a training keeps there has no place in a model, unless it is weights, too.
+                if self.holds_tensor(value) {
+                    return Err(match key {
+                        Value::Text(key) => format!(
+                            "found tensors inside `{key}`, expected tensors and their names in one dictionary"
+                        ),
+                        _ => "found a tensor without a text as its name, expected names of tensors"
+                            .to_owned(),
+                    });
+                }
                 continue;
             };
             // As in Python, the last value of a key counts, in the place of the first.
@@ -481,6 +511,28 @@ impl<'a> Machine<'a> {
         }
         pickle.storages = self.storages;
         Ok(pickle)
+    }
+}
+
+impl Machine<'_> {
+    /// Whether a value is a tensor or has one in it.
+    fn holds_tensor(&self, value: &Value) -> bool {
+        let mut left = vec![value];
+        // Values may hold each other.
+        let (mut maps, mut sequences) = (HashSet::new(), HashSet::new());
+        while let Some(value) = left.pop() {
+            match value {
+                Value::Tensor(_) => return true,
+                Value::Map(map) if maps.insert(*map) => {
+                    left.extend(self.maps[*map].iter().map(|(_, value)| value));
+                }
+                Value::Sequence(sequence) if sequences.insert(*sequence) => {
+                    left.extend(&self.sequences[*sequence]);
+                }
+                _ => {}
+            }
+        }
+        false
     }
 }
 

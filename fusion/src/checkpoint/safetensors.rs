@@ -3,7 +3,7 @@
 //! The header comes from outside. Everything in it is checked before it is used: types, shapes against lengths, and that
 //! the tensors fill the data from its beginning to its end, without a gap and without a byte that belongs to two of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
@@ -109,7 +109,8 @@ pub(super) fn read(weights: &WeightsFile, file: usize) -> Result<Contents> {
 
 /// Names that stand for other tensors, as `safetensors.torch.save_model` notes them in the metadata.
 fn aliases(metadata: &BTreeMap<String, String>, tensors: &[Tensor]) -> Vec<(String, String)> {
-    let is_there = |name: &str| tensors.iter().any(|tensor| tensor.name == name);
+    let names: HashSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let is_there = |name: &str| names.contains(name);
     metadata
         .iter()
         .filter(|(alias, name)| is_there(name) && !is_there(alias))
@@ -164,7 +165,7 @@ impl<'de> Deserialize<'de> for Fields {
                 self,
                 mut map: A,
             ) -> std::result::Result<Fields, A::Error> {
-                let mut seen = std::collections::HashSet::new();
+                let mut seen = HashSet::new();
                 let mut fields = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, _>()? {
                     if !seen.insert(name.clone()) {

@@ -96,6 +96,13 @@ fn read_pickle<R: Read + std::io::Seek>(
     if little.is_ok_and(|order| order != b"little") {
         return Err("found big-endian numbers, expected little-endian ones".to_owned());
     }
+    let is_stored =
+        |entry: zip::read::ZipFile<'_, R>| entry.compression() == CompressionMethod::Stored;
+    if !archive.by_name(&name).is_ok_and(is_stored) {
+        return Err(format!(
+            "{name}: found a compressed entry, expected it as `torch.save` writes it: unpack and save it anew"
+        ));
+    }
     let bytes = read_entry(archive, &name, LONGEST_PICKLE)?;
     let pickle = pickle::parse(&bytes).map_err(|what| format!("{name}, {what}"))?;
     Ok((pickle, prefix))

@@ -127,6 +127,12 @@ impl<'a> Adding<'a, '_> {
                         .to_owned(),
                 );
             }
+            if settings.has_trained_tokens {
+                return refuse(
+                    "found `trainable_token_indices`, rows of embeddings that were trained whole, expected plain LoRA"
+                        .to_owned(),
+                );
+            }
             if let Some(name) = &settings.initialisation {
                 return refuse(format!(
                     "found `init_lora_weights` \"{name}\", which changes the base, expected plain LoRA"

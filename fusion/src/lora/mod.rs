@@ -116,8 +116,28 @@ pub(crate) fn average<'a>(
             true => copy_task(name, adapters),
             false => Task::plain(name, adapters, recipe)?,
         });
+        let task = tasks.last_mut().expect("it was just added");
+        rescale_bias(task, name, &modules, &made);
     }
     Ok((tasks, made))
+}
+
+/// The bias of a factor `B` is multiplied by its adapter's scale as the product is.
+fn rescale_bias(task: &mut Task<'_>, name: &str, modules: &[Module<'_>], made: &Modules) {
+    let is_its = |module: &&Module<'_>| {
+        let stem = module.factors[1].strip_suffix(".weight");
+        stem.is_some() && stem == name.strip_suffix(".bias")
+    };
+    let Some(module) = modules.iter().find(is_its) else {
+        return;
+    };
+    if let Make::Sum { coefficients, .. } = &mut task.make {
+        let scale = made[&module.name].1;
+        for (source, coefficient) in task.sources.iter().zip(coefficients) {
+            let part = module.parts.iter().find(|part| part.model == source.model);
+            *coefficient *= part.map_or(1.0, |part| part.scale / scale);
+        }
+    }
 }
 
 /// A copy of the base's own weights, of which there is no average: adapters that have it have to agree.
@@ -204,6 +224,7 @@ fn rank(adapter: &Checkpoint, a: &Tensor, b: &Tensor) -> Result<usize> {
         && b.shape.len() >= 2
         && a.shape[0] == b.shape[1]
         && a.elements() > 0
+        && b.elements() > 0
         && b.shape[2..].iter().all(|&n| n == 1)
         && a.dtype.is_float()
         && b.dtype.is_float();

@@ -6,13 +6,17 @@
 
 use nalgebra::{DMatrix, DMatrixView};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{has_non_finite, store};
 use crate::lora::{Module, Modules};
 use crate::plan::{Make, Source, Task};
 use crate::recipe::Recipe;
 use crate::work::{Buffers, Work};
 use crate::write::Spec;
+
+/// When the small matrix counts as diagonal, and after how many steps it is given up.
+const TOLERANCE: f64 = 5.0 * f64::EPSILON;
+const MOST_ITERATIONS: usize = 100_000;
 
 /// How the factors of a module are made.
 #[derive(Debug)]
@@ -102,8 +106,12 @@ impl Refactor {
         sides * (3 * stacked + 2 * self.rank) * size_of::<f64>()
     }
 
-    /// New factors `A`, `[rank, inputs]`, and `B`, `[outputs, rank]`, of factors in the same order, row-major.
-    fn new_factors(&self, factors: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>, Truncation) {
+    /// New factors `A`, `[rank, inputs]`, and `B`, `[outputs, rank]`, of factors in the same order, row-major; `None` if a
+    /// product is no finite number.
+    fn new_factors(
+        &self,
+        factors: &[Vec<f64>],
+    ) -> Option<(DMatrix<f64>, DMatrix<f64>, Truncation)> {
         let stacked: usize = self.ranks.iter().sum();
         let inputs = factors[0].len() / self.ranks[0];
         let outputs = factors[1].len() / self.ranks[0];
@@ -125,7 +133,10 @@ impl Refactor {
         // 2. Orthogonal bases, and the small matrix between them.
         let (a, b) = (a.qr(), b.qr());
         let core = b.r() * a.r().transpose();
-        let svd = core.svd(true, true);
+        if !core.iter().all(|entry| entry.is_finite()) {
+            return None;
+        }
+        let svd = core.try_svd(true, true, TOLERANCE, MOST_ITERATIONS)?;
         let (u, v_t) = (svd.u.expect("asked for"), svd.v_t.expect("asked for"));
         // 3. The largest singular values, shared out evenly between the factors.
         let squares = || svd.singular_values.iter().map(|value| value * value);
@@ -146,7 +157,7 @@ impl Refactor {
         new_b
             .columns_mut(0, kept)
             .copy_from(&(b.q() * u.columns(0, kept) * &roots));
-        (new_a, new_b, truncation)
+        Some((new_a, new_b, truncation))
     }
 }
 
@@ -161,7 +172,12 @@ impl<'a> Work<'a> {
         let sources = 0..task.sources.len();
         let factors = sources.map(|source| self.read_whole(task, source, buffers));
         let factors = factors.collect::<Result<Vec<_>>>()?;
-        let (a, b, truncation) = refactor.new_factors(&factors);
+        let made = refactor.new_factors(&factors);
+        let (a, b, truncation) = made.ok_or_else(|| {
+            let place = format!("module `{}`", refactor.module);
+            let what = "found factors whose products are too large, expected finite ones";
+            Error::input("fuse::overflow", place, what)
+        })?;
         self.note_truncation(&refactor.module, truncation);
         // Row-major: the transposes as they lie.
         for (number, matrix) in [a.transpose(), b.transpose()].iter().enumerate() {
@@ -207,7 +223,7 @@ mod tests {
                 factors.extend([a, b]);
             }
             let refactor = Refactor { module: String::new(), coefficients, ranks: ranks.clone(), rank };
-            let (a, b, truncation) = refactor.new_factors(&factors);
+            let (a, b, truncation) = refactor.new_factors(&factors).expect("they are small");
             prop_assert_eq!((a.shape(), b.shape()), ((rank, inputs), (outputs, rank)));
             let error = (&expected - b * a).norm();
             prop_assert!((error - truncation.lost.sqrt()).abs() <= 1e-12 * (1.0 + expected.norm()));

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     /// Whether weights of modules lie `[inputs, outputs]`.
     pub(crate) fan_in_fan_out: bool,
     pub(crate) is_dora: bool,
+    /// Whether single rows of embeddings were trained.
+    pub(crate) has_trained_tokens: bool,
     /// Modules that were trained whole.
     pub(crate) modules_to_save: Vec<String>,
     /// An initialisation that changed the base.
@@ -71,6 +73,7 @@ impl Settings {
             alphas: alphas.collect::<Result<_>>()?,
             fan_in_fan_out: is_true("fan_in_fan_out"),
             is_dora: is_true("use_dora"),
+            has_trained_tokens: !get("trainable_token_indices").is_null(),
             modules_to_save: saved.filter_map(Value::as_str).map(str::to_owned).collect(),
             initialisation: initialisation
                 .filter(|name| !PLAIN_INITIALISATIONS.contains(name))

@@ -122,11 +122,16 @@ pub enum RunConfig {
 }
 
 impl RunConfig {
-    /// Whether a placeholder such as `{model}` stands in it.
-    pub fn mentions(&self, placeholder: &str) -> bool {
+    /// Whether something such as `model` stands in it, as `{model}` or by its variable, `BOMF_MODEL`.
+    pub fn mentions(&self, name: &str) -> bool {
+        let words = [
+            format!("{{{name}}}"),
+            format!("BOMF_{}", name.to_uppercase()),
+        ];
+        let has_it = |text: &String| words.iter().any(|word| text.contains(word));
         match self {
-            Self::Line(line) => line.contains(placeholder),
-            Self::Arguments(arguments) => arguments.iter().any(|a| a.contains(placeholder)),
+            Self::Line(line) => has_it(line),
+            Self::Arguments(arguments) => arguments.iter().any(has_it),
         }
     }
 }

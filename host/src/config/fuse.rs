@@ -16,6 +16,8 @@ pub struct FuseConfig {
     /// What computes weights from members and coefficients. `auto` chooses by the devices that are there, their free
     /// memory and the size of the members, and says why.
     pub fuser: UseConfig,
+    /// What becomes of integers and booleans, which have no average.
+    pub integers: IntegersConfig,
     /// Most evaluations of a method beyond those of the members themselves.
     #[schemars(range(min = 0, max = 100000))]
     pub iterations: u64,
@@ -37,6 +39,7 @@ impl Default for FuseConfig {
         let methods = ["best_member", "swa", "greedy", "bomf"];
         Self {
             fuser: UseConfig::new("cpu"),
+            integers: IntegersConfig::Error,
             iterations: 75,
             methods: methods.iter().map(|name| MethodConfig::new(name)).collect(),
             constraints: Vec::new(),
@@ -44,6 +47,16 @@ impl Default for FuseConfig {
             reference_margin: 0.1,
         }
     }
+}
+
+/// What becomes of integers and booleans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntegersConfig {
+    /// They have to be the same in all members.
+    Error,
+    /// Those of the first member are taken, for example the counters of batch normalisation.
+    First,
 }
 
 /// A way to get from the members to one model: an optimizer of coefficients. What is not listed here is its option.

@@ -27,7 +27,8 @@ use document::Document;
 pub use data::{CutConfig, DataConfig, Duplicates, FileConfig, Format, LabelConfig, SplitConfig};
 pub use evaluate::{EvaluateConfig, MemberConfig, RunConfig, ScoreConfig};
 pub use fuse::{
-    ChooseBest, ChooseConfig, ChooseRule, ChooseWeights, ConstraintConfig, FuseConfig, MethodConfig,
+    ChooseBest, ChooseConfig, ChooseRule, ChooseWeights, ConstraintConfig, FuseConfig,
+    IntegersConfig, MethodConfig,
 };
 pub use metrics::{
     Combine, CombineConfig, DirectionConfig, MetricConfig, OfConfig, UseMetricConfig,

@@ -125,17 +125,15 @@ impl Check<'_> {
     /// Placeholders and scores of a program that evaluates.
     fn program(&mut self) {
         let evaluate = &self.config.evaluate;
-        let mut needed = vec!["{model}"];
+        let mut needed = vec!["model"];
         if matches!(evaluate, EvaluateConfig::Predictions { .. }) {
-            needed.push("{out}");
+            needed.push("out");
         }
-        for placeholder in needed {
-            if evaluate
-                .program()
-                .is_some_and(|run| !run.mentions(placeholder))
-            {
+        for name in needed {
+            if evaluate.program().is_some_and(|run| !run.mentions(name)) {
                 let message = format!(
-                    "found no `{placeholder}`, expected it where the program is told the path"
+                    "found neither `{{{name}}}` nor `BOMF_{}`, expected one where the program is told the path",
+                    name.to_uppercase()
                 );
                 self.problem("evaluate.run", "config::placeholder", message);
             }

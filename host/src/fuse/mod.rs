@@ -140,7 +140,7 @@ pub fn make(
     effort: Effort,
     progress: impl FnMut(u64),
 ) -> Result<(), Failure> {
-    let kin = kin(record, models);
+    let kin = &models[record.kin()];
     let (stem, shard_size) = match kin.is_adapter() {
         true => ("adapter_model", u64::MAX),
         false => ("model", record.shard_size),
@@ -150,6 +150,7 @@ pub fn make(
     let outcome = plan.run(&shards, effort, progress)?;
     shards.finish()?;
     record.note_files(models, &outcome.digests);
+    record.note_beside(models)?;
     record.truncation = TruncationRecord::new(&outcome.truncations);
     for (name, mut bytes) in companions(kin, record.dtype)? {
         if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
@@ -188,14 +189,6 @@ fn tell<'a>(stage: &'a Stage<'_>) -> impl FnMut(u64) + 'a {
 
 fn millions(elements: u64) -> u64 {
     elements.div_ceil(1_000_000)
-}
-
-/// What the result is like: the first member, or the model that adapters are added to.
-fn kin<'a>(record: &Record, models: &'a [Checkpoint]) -> &'a Checkpoint {
-    match record.lora {
-        Some(Lora::Into) => &models[models.len() - 1],
-        _ => &models[0],
-    }
 }
 
 fn expect_same_models(

@@ -1,5 +1,6 @@
 //! From the arguments to a record of what is to be made.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fusion::Dtype;
@@ -134,6 +135,7 @@ fn model(path: &Path, coefficient: Option<f64>) -> Result<Model, Failure> {
         path,
         coefficient,
         files: Vec::new(),
+        beside: BTreeMap::new(),
     })
 }
 

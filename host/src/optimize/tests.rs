@@ -255,21 +255,24 @@ fn a_trial_that_runs_again_hears_the_same_verdicts() {
     let report = |step: u64, f1: f64| {
         json!({"report": {"id": 0, "step": step, "values": {"f1": f1, "loss": 0.0}}}).to_string()
     };
-    let (go, stop) = (json!({"continue": {"id": 0}}), json!({"stop": {"id": 0}}));
+    let (go, stop) = (
+        [json!({"continue": {"id": 0}})],
+        [json!({"stop": {"id": 0}})],
+    );
     let mut first = Talk::new(&search, &kept);
-    assert_eq!(first.say(&report(1, 0.5)), [go.clone()]);
+    assert_eq!(first.say(&report(1, 0.5)), go);
     assert_eq!(first.refused(&report(1, 0.5)), "optimize::step");
-    assert_eq!(first.say(&report(4, -0.5)), [stop.clone()]);
+    assert_eq!(first.say(&report(4, -0.5)), stop);
     drop(first);
     let events = kept.borrow().len();
     let mut again = Talk::new(&search, &kept);
     assert_eq!(again.heard[0]["ask"]["id"], 0);
     for (step, answer) in [(0, &go), (1, &go), (3, &go), (4, &stop)] {
-        assert_eq!(again.say(&report(step, 0.5)), [answer.clone()], "{step}");
+        assert_eq!(again.say(&report(step, 0.5)), *answer, "{step}");
     }
     assert_eq!(kept.borrow().len(), events, "nothing new has happened");
     // Further on it is asked anew, and steps ascend from there.
-    assert_eq!(again.say(&report(5, 0.5)), [go]);
+    assert_eq!(again.say(&report(5, 0.5)), go);
     assert_eq!(again.refused(&report(5, 0.5)), "optimize::step");
 }
 

@@ -170,7 +170,11 @@ pub fn resolve(loaded: Loaded, registry: &Registry, say: &dyn Fn(&str)) -> Resul
             check_groups(&metrics, &plan.splits, &document)?;
             Evaluation::Model(Box::new(plan))
         }
-        _ => Evaluation::Program(ProgramPlan::new(&config.evaluate, &folder)),
+        _ => Evaluation::Program(ProgramPlan::new(
+            &config.evaluate,
+            &folder,
+            config.fuse.integers,
+        )),
     };
     let methods = config.fuse.methods.iter().zip(objectives);
     let methods =

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use fusion::card::{front_matter, is_hub_name};
+use fusion::Checkpoint;
+use fusion::card::{bases, front_matter, is_hub_name};
 use serde_json::Value;
 
 use super::Report;
@@ -452,16 +453,29 @@ impl Report {
         )
     }
 
-    /// The card of the fused model: README.md with front matter as model hubs read it.
-    pub fn card(&self) -> String {
+    /// The card of the fused model: README.md with front matter as model hubs read it. `ingredients` say of what it is made;
+    /// `checkpoints` are its members, where they were there before the run.
+    ///
+    /// # Errors
+    /// When a file beside a member's weights cannot be read.
+    pub fn card(
+        &self,
+        ingredients: &str,
+        checkpoints: &[Checkpoint],
+    ) -> Result<String, fusion::Error> {
         // Only models of the hub have names there; folders and packages have none.
         let source = self
             .source
             .as_deref()
             .and_then(|name| name.strip_prefix("hf:"));
-        let base = source.filter(|name| is_hub_name(name)).map(str::to_owned);
+        let mut names = bases(checkpoints)?;
+        names.extend(source.filter(|name| is_hub_name(name)).map(str::to_owned));
         let task = self.model.as_ref().map(|_| "text-classification");
-        let mut text = front_matter(&base.into_iter().collect(), "transformers", task);
+        let library = match checkpoints.first().is_some_and(Checkpoint::is_adapter) {
+            true => "peft",
+            false => "transformers",
+        };
+        let mut text = front_matter(&names, library, task);
         let origin = match self.trajectory {
             Some(_) => "checkpoints of one fine-tuning run",
             None => "checkpoints",
@@ -475,7 +489,9 @@ impl Report {
             self.members.len(),
         );
         self.methods_table(&mut text);
-        text
+        text.push_str("\n## Members\n\n");
+        text.push_str(ingredients);
+        Ok(text)
     }
 }
 

@@ -124,6 +124,11 @@ impl Report {
         self.source.as_deref()
     }
 
+    /// What was asked for.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The fuser that nobody named, and why it was chosen.
     fn chosen_fuser(&self) -> Option<(&str, &str)> {
         let fuser = self.fuser.as_ref()?;

@@ -1,7 +1,7 @@
 //! Members: the checkpoints of the run's own training, or checkpoints that are there already.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use bomf_plugin_api::TensorSpec;
@@ -21,8 +21,8 @@ use super::VALIDATION;
 use super::evaluator::{Evaluator, evaluate};
 use super::fuse::bits;
 use super::trajectory::{Trajectory, WEIGHTS_OF_MEMBERS, describe};
-use crate::config::MemberConfig;
 use crate::config::document::{Document, child, item};
+use crate::config::{IntegersConfig, MemberConfig};
 use crate::diagnostics::{Failure, Failures};
 use crate::fuse;
 use crate::journal::{self, REPORT, RUNS};
@@ -326,12 +326,18 @@ fn digests(checkpoint: &Checkpoint, threads: usize) -> Result<Vec<WeightsRecord>
 }
 
 /// The weighted sum of members, as `bomf fuse` records it; the files of the members are not noted yet.
-pub fn record(members: &[Checkpoint], coefficients: &[f64], dtype: Option<Dtype>) -> Record {
+pub fn record(
+    members: &[Checkpoint],
+    coefficients: &[f64],
+    dtype: Option<Dtype>,
+    integers: IntegersConfig,
+) -> Record {
     let models = members.iter().zip(coefficients);
     let models = models.map(|(member, &coefficient)| Model {
         path: member.path.clone(),
         coefficient: Some(coefficient),
         files: Vec::new(),
+        beside: BTreeMap::new(),
     });
     Record {
         bomf: env!("CARGO_PKG_VERSION").to_owned(),
@@ -343,7 +349,10 @@ pub fn record(members: &[Checkpoint], coefficients: &[f64], dtype: Option<Dtype>
         patterns: Vec::new(),
         dtype,
         accumulate: None,
-        integers: Integers::Error,
+        integers: match integers {
+            IntegersConfig::Error => Integers::Error,
+            IntegersConfig::First => Integers::First,
+        },
         shard_size: SHARD_SIZE,
         truncation: None,
     }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::Run;
 use super::evaluator::{Evaluator, Findings};
 use super::members::{record, write_fused};
-use crate::config::{EvaluateConfig, RunConfig, ScoreConfig};
+use crate::config::{EvaluateConfig, IntegersConfig, RunConfig, ScoreConfig};
 use crate::diagnostics::Failure;
 use crate::metrics::Evaluation;
 use crate::score::{ExampleFile, read_examples};
@@ -34,6 +34,8 @@ pub struct ProgramPlan {
     /// What it leaves.
     leaves: Leaves,
     scratch: Option<PathBuf>,
+    /// What becomes of integers in fused models.
+    integers: IntegersConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ enum Leaves {
 
 impl ProgramPlan {
     /// As a configuration in `folder` says.
-    pub fn new(config: &EvaluateConfig, folder: &Path) -> Self {
+    pub fn new(config: &EvaluateConfig, folder: &Path, integers: IntegersConfig) -> Self {
         let program = |run: &RunConfig, timeout: f64, retries: u32| Program {
             run: run.clone(),
             folder: match folder.as_os_str().is_empty() {
@@ -70,6 +72,7 @@ impl ProgramPlan {
                 program: Some(program(run, *timeout, *retries)),
                 leaves: Leaves::Numbers(scores.iter().map(keys).collect()),
                 scratch: scratch.clone(),
+                integers,
             },
             EvaluateConfig::Predictions {
                 run,
@@ -85,6 +88,7 @@ impl ProgramPlan {
                     group: group.clone(),
                 },
                 scratch: scratch.clone(),
+                integers,
             },
             EvaluateConfig::Model {} => unreachable!("the model backend evaluates in this process"),
         }
@@ -93,7 +97,7 @@ impl ProgramPlan {
     /// Whether it can be asked for the test split: its call says which split is meant, or predictions are waited for.
     pub fn knows_splits(&self) -> bool {
         let run = self.program.as_ref().map(|program| &program.run);
-        run.is_none_or(|run| run.mentions("{split}"))
+        run.is_none_or(|run| run.mentions("split"))
     }
 }
 
@@ -140,7 +144,7 @@ impl<'a> ProgramEvaluator<'a> {
     }
 
     fn write(&self, coefficients: &[f64], out: &Path) -> Result<(), Failure> {
-        let record = record(self.members, coefficients, None);
+        let record = record(self.members, coefficients, None, self.plan.integers);
         self.run.timing.measure(Category::Fusion, || {
             write_fused(self.members, &record, &[], out)
         })

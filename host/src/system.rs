@@ -1,15 +1,46 @@
-//! Mapped files that another program cuts short: an error with a code, where the system would only say `Bus error`.
+//! What is asked of the system before anything else.
 #![cfg_attr(unix, expect(unsafe_code, reason = "a signal handler"))]
 
 #[cfg(unix)]
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// Faults of files become errors, and there may be as many open files as the system allows.
+pub fn prepare() {
+    explain_cut_files();
+    #[cfg(unix)]
+    {
+        report_long_files();
+        open_many_files();
+    }
+}
+
+/// A file that grows beyond the limit of its size is an error of the write, which is reported, and not the end of the process.
+#[cfg(unix)]
+fn report_long_files() {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: nothing runs at the signal.
+    if let Err(error) = unsafe { sigaction(Signal::SIGXFSZ, &ignore) } {
+        tracing::warn!("a file that becomes too long will end bomf without a word: {error}");
+    }
+}
+
+/// Sharded checkpoints have many files, all of which are open while they are read.
+#[cfg(unix)]
+fn open_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("the limit of open files stays as it was: {error}");
+    }
+}
 
 /// From now on ends the process with an error line and exit code 4 when a page of a mapped file is no longer there.
 ///
 /// Members are read where they lie, mapped into memory: that is twice as fast as copying them into buffers, but the end of
 /// a file is then found out by a signal and not by a short read.
 #[cfg(unix)]
-pub fn explain_cut_files() {
+fn explain_cut_files() {
     const MESSAGE: &[u8] = b"error[checkpoint::changed] a member: found its end before it was expected: another program has cut \
         the file while it was read\n  nothing was overwritten; leave the members alone until bomf has ended, then start anew or \
         go on with `--resume`\n";
@@ -35,4 +66,4 @@ pub fn explain_cut_files() {
 
 /// Other systems do not let a mapped file be cut.
 #[cfg(not(unix))]
-pub fn explain_cut_files() {}
+fn explain_cut_files() {}
