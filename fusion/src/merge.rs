@@ -1,5 +1,6 @@
 //! Merge rules over tensors on disk: as many passes over the blocks of a tensor as the rule wants.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::kernel::{read, store};
 use crate::plan::Task;
@@ -78,6 +79,14 @@ impl<'a> Work<'a> {
                     Operand::Member(number) => number,
                     Operand::Base => shape.members,
                 };
+                if found.is_infinite() && task.sources[source].tensor.dtype == Dtype::F64 {
+                    let what = "found a number that f32 does not hold, expected smaller ones: merge rules compute in f32";
+                    return Error::input(
+                        "fuse::range",
+                        self.path(task, source),
+                        format!("{}: {what}", task.place()),
+                    );
+                }
                 self.not_finite(task, source, element, f64::from(found))
             }
             other => Error::input("fuse::method", task.place(), other),

@@ -256,7 +256,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn path(&self, task: &Task<'_>, source: usize) -> impl std::fmt::Display {
+    pub(crate) fn path(&self, task: &Task<'_>, source: usize) -> impl std::fmt::Display {
         self.plan.models[task.sources[source].model].path.display()
     }
 

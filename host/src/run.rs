@@ -152,7 +152,7 @@ fn ready<'a>(
     model: &'a ModelPlan,
     registry: &Registry,
     run: &Run<'a>,
-    checkpoints: &[Checkpoint],
+    checkpoints: &'a [Checkpoint],
 ) -> Result<Ready<'a>, Failure> {
     // Before anything is trained: a fuser that cannot be opened is no surprise at the end.
     let named = fuser::open_named(&plan.config.fuse.fuser, registry, &plan.context())?;
@@ -176,7 +176,8 @@ fn ready<'a>(
     let fusion = Fusion::open(&*engine, &fuser.name, members, bench.model().trainable())?;
     let info = bench.model().info();
     let batch_size = plan.config.trajectory.hyperparameters.batch_size;
-    let evaluator = ModelEvaluator::new(bench, fusion, run.timing, run.seed, batch_size);
+    let evaluator =
+        ModelEvaluator::new(bench, fusion, checkpoints, run.timing, run.seed, batch_size);
     Ok(Ready {
         model: Some(info),
         fuser: Some(fuser),

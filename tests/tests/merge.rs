@@ -444,3 +444,26 @@ fn types_are_mixed_and_chosen() {
         (&json!("BF16"), bf16(&[2.5, 3.5]))
     );
 }
+
+#[test]
+fn numbers_that_rules_cannot_hold_are_told_apart_from_infinity() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (name, number) in [("a", 1.0_f64), ("b", 1e39)] {
+        let tensor = (
+            "w".to_owned(),
+            "F64",
+            vec![1],
+            number.to_le_bytes().to_vec(),
+        );
+        write(&here.join(format!("{name}.safetensors")), &[tensor]);
+    }
+    let members = ["--member", "a.safetensors", "--member", "b.safetensors"];
+    let method = [
+        "fuse", "--method", "slerp", "--option", "t=0.5", "--out", "c",
+    ];
+    Bomf::new(here, [&method[..], &members].concat())
+        .output()
+        .expect_code(2)
+        .expect_stderr(&["error[fuse::range]", "b.safetensors", "f32"]);
+}

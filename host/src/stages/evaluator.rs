@@ -1,6 +1,7 @@
 //! What turns coefficients into predictions or scores: a model in this process, or a program outside.
 
 use bomf_plugin_api::{Export, Table};
+use fusion::Checkpoint;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -116,6 +117,8 @@ pub fn evaluate(
 pub struct ModelEvaluator<'a> {
     bench: Bench<'a>,
     fusion: Fusion,
+    /// Where the members lie, if they were there before the run.
+    checkpoints: &'a [Checkpoint],
     timing: &'a Timing,
     seed: u64,
     batch_size: u64,
@@ -126,6 +129,7 @@ impl<'a> ModelEvaluator<'a> {
     pub fn new(
         bench: Bench<'a>,
         fusion: Fusion,
+        checkpoints: &'a [Checkpoint],
         timing: &'a Timing,
         seed: u64,
         batch_size: u64,
@@ -133,6 +137,7 @@ impl<'a> ModelEvaluator<'a> {
         Self {
             bench,
             fusion,
+            checkpoints,
             timing,
             seed,
             batch_size,
@@ -144,6 +149,10 @@ impl<'a> ModelEvaluator<'a> {
         let weights = self
             .timing
             .measure(Category::Fusion, || fusion.fuse(coefficients))?;
+        // They are read where they lie: what was read is what they were.
+        self.checkpoints
+            .iter()
+            .try_for_each(Checkpoint::check_unchanged)?;
         self.bench.load(&weights)
     }
 }

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 # One thread each, so that CPU seconds are those of the work.
@@ -41,7 +42,7 @@ def main():
     print(text)
     if arguments.write:
         with open(os.path.join(RESULTS, "table.md"), "w") as file:
-            file.write("Made by `cargo xtask peers botorch --write`.\n\n" + text)
+            file.write(f"Made by `cargo xtask peers botorch {' '.join(sys.argv[1:])}`.\n\n" + text)
 
 
 def recorded(kind, methods):
