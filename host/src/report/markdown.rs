@@ -489,7 +489,7 @@ impl Report {
             self.members.len(),
         );
         self.methods_table(&mut text);
-        text.push_str("\n## Members\n\n");
+        text.push_str("## Members\n\n");
         text.push_str(ingredients);
         Ok(text)
     }
