@@ -59,6 +59,7 @@ pub fn fuse(
         tell(&stage),
     )?;
     stage.finish();
+    record.note_beside(&models).map_err(Failure::from)?;
     if let Some(earlier) = &earlier {
         expect_same_models(&mut record, earlier, arguments, progress)?;
     }
@@ -150,7 +151,6 @@ pub fn make(
     let outcome = plan.run(&shards, effort, progress)?;
     shards.finish()?;
     record.note_files(models, &outcome.digests);
-    record.note_beside(models)?;
     record.truncation = TruncationRecord::new(&outcome.truncations);
     for (name, mut bytes) in companions(kin, record.dtype)? {
         if let (ADAPTER_CONFIG, Some(modules)) = (name.as_str(), &plan.modules) {
