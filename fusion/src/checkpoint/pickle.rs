@@ -482,10 +482,11 @@ impl<'a> Machine<'a> {
         });
         let mut pickle = Pickle::default();
         let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut seen = Seen::default();
         for (key, value) in &self.maps[inner.unwrap_or(outer)] {
             let (Value::Text(name), Value::Tensor(view)) = (key, value) else {
                 // Whatever else a training keeps there has no place in a model, unless it is weights, too.
-                if self.holds_tensor(value) {
+                if self.holds_tensor(value, &mut seen) {
                     return Err(match key {
                         Value::Text(key) => format!(
                             "found tensors inside `{key}`, expected tensors and their names in one dictionary"
@@ -514,19 +515,25 @@ impl<'a> Machine<'a> {
     }
 }
 
+/// Numbers of dictionaries and sequences that were looked into.
+#[derive(Default)]
+struct Seen {
+    maps: HashSet<usize>,
+    sequences: HashSet<usize>,
+}
+
 impl Machine<'_> {
-    /// Whether a value is a tensor or has one in it.
-    fn holds_tensor(&self, value: &Value) -> bool {
+    /// Whether a value is a tensor or has one in it. Values may hold each other, many times over: those that were `seen` have
+    /// none.
+    fn holds_tensor(&self, value: &Value, seen: &mut Seen) -> bool {
         let mut left = vec![value];
-        // Values may hold each other.
-        let (mut maps, mut sequences) = (HashSet::new(), HashSet::new());
         while let Some(value) = left.pop() {
             match value {
                 Value::Tensor(_) => return true,
-                Value::Map(map) if maps.insert(*map) => {
+                Value::Map(map) if seen.maps.insert(*map) => {
                     left.extend(self.maps[*map].iter().map(|(_, value)| value));
                 }
-                Value::Sequence(sequence) if sequences.insert(*sequence) => {
+                Value::Sequence(sequence) if seen.sequences.insert(*sequence) => {
                     left.extend(&self.sequences[*sequence]);
                 }
                 _ => {}
