@@ -195,19 +195,15 @@ fn vocabulary(member: &Checkpoint) -> Result<Option<Vocabulary>> {
     // 1. Tokens and their numbers, whichever file has them. Settings of padding and truncation are left behind by training and
     // do not matter.
     let mut tokens: BTreeMap<String, u64> = BTreeMap::new();
-    let numbered =
-        |list: &[Value], text: &dyn Fn(&Value) -> Option<String>| -> Vec<(String, u64)> {
-            (0..)
-                .zip(list)
-                .filter_map(|(id, token)| Some((text(token)?, id)))
-                .collect()
-        };
     let text = |token: &Value| token.as_str().map(str::to_owned);
     if let Some(path) = file("tokenizer.json") {
         let tokenizer = json(path)?;
         match &tokenizer["model"]["vocab"] {
             // Of Unigram models with the scores of the tokens.
-            Value::Array(list) => tokens.extend(numbered(list, &|token| text(&token[0]))),
+            Value::Array(list) => {
+                let numbered = (0..).zip(list);
+                tokens.extend(numbered.filter_map(|(id, token)| Some((text(&token[0])?, id))));
+            }
             map => tokens.extend(ids(map)),
         }
         let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
