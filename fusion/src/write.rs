@@ -1,8 +1,8 @@
 //! A folder with safetensors files that appears whole or not at all.
 //!
 //! Everything is written into `<folder>.unfinished`, synced, and renamed at the very end. What a killed process leaves there
-//! is cleared away by the next one, which knows it by a file in it; a lock keeps two of them apart. Where each tensor goes is known before the first is
-//! written, so that any thread may write any part of any tensor.
+//! is cleared away by the next one, which knows it by a file in it; a lock keeps two of them apart. Where each tensor goes is
+//! known before the first is written, so that any thread may write any part of any tensor.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
@@ -325,8 +325,10 @@ fn lock(unfinished: &Path) -> Result<Option<File>> {
         }
         Err(TryLockError::Error(error)) => return Err(fault(error)),
     }
-    // 3. What is left in it.
-    File::create(&marked).map_err(fault)?;
+    // 3. What is left in it. Elsewhere the mark is what was locked.
+    if cfg!(unix) {
+        File::create(&marked).map_err(fault)?;
+    }
     for entry in fs::read_dir(unfinished).map_err(fault)? {
         let entry = entry.map_err(fault)?;
         if entry.file_name() != LOCK {
