@@ -22,8 +22,8 @@ pub struct Objective {
     pub name: String,
     /// Which way is better, of the raw value.
     pub direction: Direction,
-    /// The raw values that normalise to 0 and to 1; `None`: none is known; where several
-    /// objectives are summed, [`Objective::units`] stands in for it.
+    /// The raw values that normalise to 0 and to 1; `None`: none is known. Where several objectives are summed,
+    /// [`Objective::units`] stands in for it.
     #[serde(default)]
     pub scale: Option<(f64, f64)>,
     /// The raw value below which (in the sense of the direction) nothing counts as a gain; for hypervolumes.

@@ -79,6 +79,10 @@ pub enum AcquisitionKind {
     Parego,
 }
 
+/// Beyond these levels variances are no numbers to compute with.
+const MOST_DEVIATION: f64 = 1e100;
+const MOST_RELATIVE_DEVIATION: f64 = 1e3;
+
 /// What is known of the outcomes' noise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -86,10 +90,10 @@ pub enum AcquisitionKind {
 pub enum NoiseOption {
     /// Its variance is fitted, one per objective.
     Learned,
-    /// Its standard deviation in the units of the objectives, the same for each. That of constraints is learned.
-    Deviation(#[schemars(range(min = 0.0, max = 1e100))] f64),
+    /// Its standard deviation in the units of the objectives, the same for each. That of constraints on other values is learned.
+    Deviation(#[schemars(range(min = 0.0, max = MOST_DEVIATION))] f64),
     /// Its standard deviation as a share of that of the outcomes seen.
-    RelativeDeviation(#[schemars(range(min = 0.0, max = 1e3))] f64),
+    RelativeDeviation(#[schemars(range(min = 0.0, max = MOST_RELATIVE_DEVIATION))] f64),
 }
 
 impl NoiseOption {
@@ -97,8 +101,8 @@ impl NoiseOption {
     pub(crate) fn check(self) -> Result<()> {
         let (level, most) = match self {
             Self::Learned => return Ok(()),
-            Self::Deviation(level) => (level, 1e100),
-            Self::RelativeDeviation(level) => (level, 1e3),
+            Self::Deviation(level) => (level, MOST_DEVIATION),
+            Self::RelativeDeviation(level) => (level, MOST_RELATIVE_DEVIATION),
         };
         match (0.0..=most).contains(&level) {
             true => Ok(()),
